@@ -1,0 +1,55 @@
+//! [`TemplateCache`]: the octets that templates were encoded to.
+
+use super::HeaderList;
+use std::sync::Arc;
+
+/// Remembers what an encoder made of the templates it saw last. A template is recognised by its address,
+/// which holding the `Arc` keeps from being used for another one.
+#[derive(Default)]
+pub(super) struct TemplateCache {
+    /// The ones used most stand in front.
+    entries: Vec<Cached>,
+}
+
+struct Cached {
+    template: Arc<HeaderList>,
+    /// The table's revision for which the octets hold.
+    revision: u64,
+    octets: Vec<u8>,
+}
+
+impl TemplateCache {
+    /// How many templates are remembered: a connection sees a few methods often. Looking through them has to
+    /// cost less than encoding.
+    const MAX_TEMPLATES: usize = 16;
+
+    /// Longer blocks aren't remembered: they hold literals, and memory for each connection is dear.
+    const MAX_OCTETS: usize = 256;
+
+    /// What the template was encoded to, if the table has been the same ever since.
+    #[inline]
+    pub(super) fn get(&mut self, template: &Arc<HeaderList>, revision: u64) -> Option<&[u8]> {
+        let mut found = self.entries.iter().position(|entry| Arc::ptr_eq(&entry.template, template))?;
+        if found > 0 {
+            // One place forward each time it is used keeps those in front that are used most.
+            self.entries.swap(found - 1, found);
+            found -= 1;
+        }
+        let entry = self.entries.get(found).filter(|entry| entry.revision == revision)?;
+        Some(&entry.octets)
+    }
+
+    pub(super) fn put(&mut self, template: &Arc<HeaderList>, revision: u64, octets: &[u8]) {
+        if octets.len() > Self::MAX_OCTETS {
+            return;
+        }
+        if let Some(entry) = self.entries.iter_mut().find(|entry| Arc::ptr_eq(&entry.template, template)) {
+            entry.revision = revision;
+            entry.octets.clear();
+            entry.octets.extend_from_slice(octets);
+            return;
+        }
+        self.entries.truncate(Self::MAX_TEMPLATES - 1);
+        self.entries.push(Cached { template: Arc::clone(template), revision, octets: octets.to_vec() });
+    }
+}
