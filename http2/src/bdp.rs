@@ -1,0 +1,169 @@
+//! [`BdpEstimator`]: how much the path holds, so that windows can be as large.
+//!
+//! The estimate is grpc-go's: octets that arrive between a PING and its answer are a sample of the bandwidth-delay
+//! product; when a sample fills the estimate and bandwidth is the best seen, the path may hold more, and the estimate
+//! becomes twice the sample. It never shrinks. Unlike there, a sample is begun only when enough has arrived lately to
+//! tell anything, so that connections with little traffic carry no PINGs.
+
+use std::time::{Duration, Instant};
+
+/// The payload of the estimator's PINGs, the one of grpc-go.
+pub(crate) const PING: [u8; 8] = [2, 4, 16, 16, 9, 14, 7, 7];
+
+/// The largest estimate, and so the largest window of a connection.
+pub(crate) const LIMIT: u32 = 16 * 1024 * 1024;
+
+/// Estimates the bandwidth-delay product of what the peer sends.
+#[derive(Debug)]
+pub(crate) struct BdpEstimator {
+    /// Octets.
+    estimate: u32,
+    /// When the PING of the sample under way was sent.
+    sent: Option<Instant>,
+    /// Octets that arrived in the sample under way.
+    sample: u32,
+    /// Octets that arrived since `since`, while no sample is under way.
+    arrived: u32,
+    since: Instant,
+    /// Smoothed round-trip time in seconds.
+    round_trip: f64,
+    samples: u32,
+    /// The best bandwidth seen, in octets per second.
+    best_bandwidth: f64,
+}
+
+impl BdpEstimator {
+    /// Weight of a new round-trip time once there are enough of them.
+    const ALPHA: f64 = 0.9;
+    /// How much of the estimate a sample must fill to raise it.
+    const BETA: f64 = 0.66;
+    /// How many round-trip times are averaged before `ALPHA` applies.
+    const FIRST_SAMPLES: u32 = 10;
+    /// A sample counts what came within about one and a half round trips: the PING waits behind data on its way.
+    const SPAN: f64 = 1.5;
+    /// The part of the estimate that must have arrived within [`Self::LATELY`] before a sample is begun.
+    const BUSY: u32 = 8;
+    const LATELY: Duration = Duration::from_secs(1);
+    /// Round trips below this can't be told from none.
+    const SHORTEST_ROUND_TRIP: f64 = 1e-6;
+
+    /// Begins with the estimate `window`, the initial window of streams.
+    pub(crate) fn new(window: u32, now: Instant) -> Self {
+        BdpEstimator {
+            estimate: window.clamp(1, LIMIT),
+            sent: None,
+            sample: 0,
+            arrived: 0,
+            since: now,
+            round_trip: 0.0,
+            samples: 0,
+            best_bandwidth: 0.0,
+        }
+    }
+
+    /// Counts `octets` that arrived; whether a sample begins, and the PING is to be sent now.
+    #[inline]
+    pub(crate) fn handle_data(&mut self, now: Instant, octets: usize) -> bool {
+        let octets = u32::try_from(octets).unwrap_or(u32::MAX);
+        if self.sent.is_some() {
+            self.sample = self.sample.saturating_add(octets);
+            return false;
+        }
+        if self.estimate >= LIMIT {
+            return false;
+        }
+        self.arrived = self.arrived.saturating_add(octets);
+        self.arrived >= self.estimate / Self::BUSY && self.begin(now, octets)
+    }
+
+    fn begin(&mut self, now: Instant, octets: u32) -> bool {
+        let lately = now.saturating_duration_since(self.since) <= Self::LATELY;
+        self.since = now;
+        self.arrived = 0;
+        if lately {
+            self.sent = Some(now);
+            self.sample = octets;
+        }
+        lately
+    }
+
+    /// The answer to the PING came; the new estimate if it has grown.
+    pub(crate) fn handle_answer(&mut self, now: Instant) -> Option<u32> {
+        let sent = self.sent.take()?;
+        self.since = now;
+        let round_trip = now.saturating_duration_since(sent).as_secs_f64().max(Self::SHORTEST_ROUND_TRIP);
+        self.samples = self.samples.saturating_add(1);
+        let weight =
+            if self.samples <= Self::FIRST_SAMPLES { 1.0 / f64::from(self.samples) } else { Self::ALPHA };
+        self.round_trip += (round_trip - self.round_trip) * weight;
+        let bandwidth = f64::from(self.sample) / (self.round_trip * Self::SPAN);
+        let is_best = bandwidth >= self.best_bandwidth;
+        self.best_bandwidth = self.best_bandwidth.max(bandwidth);
+        let fills = f64::from(self.sample) >= Self::BETA * f64::from(self.estimate);
+        if !(fills && is_best && self.estimate < LIMIT) {
+            return None;
+        }
+        let grown = self.sample.saturating_mul(2).min(LIMIT);
+        let has_grown = grown > self.estimate;
+        self.estimate = self.estimate.max(grown);
+        has_grown.then_some(grown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: u32 = 64 * 1024;
+
+    #[test]
+    fn a_sample_that_fills_the_estimate_doubles_it() {
+        let start = Instant::now();
+        let mut bdp = BdpEstimator::new(WINDOW, start);
+        assert!(bdp.handle_data(start, 16 * 1024));
+        for _ in 0..3 {
+            assert!(!bdp.handle_data(start, 16 * 1024));
+        }
+        assert_eq!(bdp.handle_answer(start + Duration::from_millis(10)), Some(2 * WINDOW));
+        assert_eq!(bdp.handle_answer(start + Duration::from_millis(10)), None);
+    }
+
+    #[test]
+    fn a_small_sample_changes_nothing() {
+        let start = Instant::now();
+        let mut bdp = BdpEstimator::new(WINDOW, start);
+        assert!(bdp.handle_data(start, 40 * 1024));
+        assert_eq!(bdp.handle_answer(start + Duration::from_millis(10)), None);
+    }
+
+    #[test]
+    fn a_slow_sample_changes_nothing() {
+        let start = Instant::now();
+        let mut bdp = BdpEstimator::new(WINDOW, start);
+        assert!(bdp.handle_data(start, 60 * 1024));
+        let second = start + Duration::from_millis(10);
+        assert_eq!(bdp.handle_answer(second), Some(120 * 1024));
+        assert!(bdp.handle_data(second, 110 * 1024));
+        assert_eq!(bdp.handle_answer(second + Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn little_traffic_carries_no_pings() {
+        let mut now = Instant::now();
+        let mut bdp = BdpEstimator::new(WINDOW, now);
+        for _ in 0..1000 {
+            now += Duration::from_millis(200);
+            assert!(!bdp.handle_data(now, 100));
+        }
+    }
+
+    #[test]
+    fn the_estimate_stops_at_its_limit() {
+        let mut now = Instant::now();
+        let mut bdp = BdpEstimator::new(WINDOW, now);
+        while bdp.handle_data(now, LIMIT as usize) {
+            now += Duration::from_millis(1);
+            assert_eq!(bdp.handle_answer(now), Some(LIMIT));
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! [`Connection`]: the machine itself. What arrives is dealt with in [`receive`], what is sent in [`send`], time and the
+//! connection's end in [`lifecycle`].
+
+mod lifecycle;
+mod receive;
+mod send;
+
+use crate::bdp::BdpEstimator;
+use crate::closed::Closed;
+use crate::goaway::{PeerGoAway, Shutdown};
+use crate::header_assembly::HeaderAssembly;
+use crate::header_decoder::HeaderDecoder;
+use crate::keepalive::Probe;
+use crate::ping_strikes::PingStrikes;
+use crate::scheduler::Scheduler;
+use crate::settings::{DEFAULT_TABLE_SIZE, LocalSettings, PeerSettings};
+use crate::streams::{StreamKey, Streams};
+use crate::timer::{Timer, Timers};
+use crate::token_bucket::TokenBucket;
+use crate::violation;
+use crate::window::{DEFAULT_WINDOW, MAX_WINDOW, ReceiveWindow, Window};
+use crate::{Config, ConnectionError, Event, FlowControl, Stats};
+use lariat_frame::hpack::Encoder;
+use lariat_frame::{PREFACE, StreamId, WriteBuf, decode, encode};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// Which side of the connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Opens the connection, and the streams on it.
+    Client,
+    /// Accepts them.
+    Server,
+}
+
+/// How much of the peer's preface has come (RFC 9113 §3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Preface {
+    /// The client's 24 octets are missing.
+    Magic,
+    /// The first SETTINGS are missing.
+    Settings,
+    Complete,
+}
+
+/// One HTTP/2 connection, either side. See the [crate] for how to drive it.
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    config: Config,
+    /// The latest time that was told.
+    now: Instant,
+    preface: Preface,
+    local: LocalSettings,
+    peer: PeerSettings,
+
+    decoder: HeaderDecoder,
+    /// The header block under way, of which CONTINUATION frames must follow.
+    assembly: Option<HeaderAssembly>,
+    /// When the frame that is not complete yet began.
+    partial_frame: Option<Instant>,
+    encoder: Encoder,
+
+    streams: Streams,
+    closed: Closed,
+    /// The next stream a client opens.
+    next_id: u32,
+    /// Slots held by handlers of streams that are gone.
+    held_slots: usize,
+
+    send_window: Window,
+    receive_window: ReceiveWindow,
+    /// The base of `receive_window`.
+    receive_window_size: u32,
+    scheduler: Scheduler,
+    /// Octets of DATA queued on all streams.
+    queued: usize,
+    /// The initial window has grown: streams that had none left may send again.
+    windows_grown: bool,
+
+    events: VecDeque<Event<'static>>,
+    /// `events` holds a [`Event::StreamsAvailable`].
+    available_queued: bool,
+
+    resets: TokenBucket,
+    glitches: TokenBucket,
+    empty_data_run: u32,
+    /// Replies caused by the peer since the output was last flushed.
+    replies: u32,
+    /// Octets of output that were not written when last seen.
+    unsent: usize,
+
+    timers: Timers,
+    probe: Option<Probe>,
+    strikes: PingStrikes,
+    bdp: Option<BdpEstimator>,
+    /// Since when there is no stream; unknown until the time is told after the last one ended.
+    idle_since: Option<Instant>,
+    shutdown: Shutdown,
+    peer_goaway: Option<PeerGoAway>,
+    close_reason: Option<ConnectionError>,
+    stats: Stats,
+}
+
+impl Connection {
+    /// The client's side of a new connection. Writes the preface, SETTINGS and the connection's WINDOW_UPDATE.
+    ///
+    /// `seed` makes different what should be different between connections.
+    pub fn client(config: Config, now: Instant, seed: u64, out: &mut WriteBuf) -> Self {
+        out.tail().extend_from_slice(PREFACE);
+        Self::new(Role::Client, config, now, seed, out)
+    }
+
+    /// The server's side of a new connection. Writes SETTINGS and the connection's WINDOW_UPDATE.
+    ///
+    /// `seed` makes different what should be different between connections: the age they reach.
+    pub fn server(config: Config, now: Instant, seed: u64, out: &mut WriteBuf) -> Self {
+        Self::new(Role::Server, config, now, seed, out)
+    }
+
+    fn new(role: Role, config: Config, now: Instant, seed: u64, out: &mut WriteBuf) -> Self {
+        let local = LocalSettings::announce(&config, role, out);
+        let receive_window_size = config.initial_connection_window.clamp(DEFAULT_WINDOW, MAX_WINDOW);
+        if receive_window_size > DEFAULT_WINDOW {
+            encode::window_update(out.tail(), StreamId::ZERO, receive_window_size - DEFAULT_WINDOW);
+        }
+        let limits = &config.limits;
+        let mut connection = Connection {
+            role,
+            now,
+            preface: match role {
+                Role::Client => Preface::Settings,
+                Role::Server => Preface::Magic,
+            },
+            local,
+            peer: PeerSettings::new(),
+            decoder: HeaderDecoder::new(
+                config.header_table_size.max(DEFAULT_TABLE_SIZE),
+                config.max_header_list_size,
+                limits.header_list_factor,
+            ),
+            assembly: None,
+            partial_frame: None,
+            encoder: Encoder::new(DEFAULT_TABLE_SIZE as usize),
+            streams: Streams::new(seed),
+            closed: Closed::new(),
+            next_id: 1,
+            held_slots: 0,
+            send_window: Window::default(),
+            receive_window: ReceiveWindow::default(),
+            receive_window_size,
+            scheduler: Scheduler::default(),
+            queued: 0,
+            windows_grown: false,
+            events: VecDeque::new(),
+            available_queued: false,
+            resets: TokenBucket::new(limits.resets, now),
+            glitches: TokenBucket::new(limits.glitches, now),
+            empty_data_run: 0,
+            replies: 0,
+            unsent: 0,
+            timers: Timers::default(),
+            probe: Probe::new(config.keepalive, role, now),
+            strikes: PingStrikes::new(config.enforcement, limits.ping_strikes),
+            bdp: config.adaptive_window.then(|| BdpEstimator::new(config.initial_stream_window, now)),
+            idle_since: Some(now),
+            shutdown: Shutdown::None,
+            peer_goaway: None,
+            close_reason: None,
+            stats: Stats::default(),
+            config,
+        };
+        connection.set_first_timers(seed);
+        connection
+    }
+
+    /// Takes whole frames from the front of `input` until one of them yields an event or none is left. Says how many
+    /// octets it took; the rest is to be presented again, with what follows it.
+    ///
+    /// `(0, None)` means that more octets are needed. A closed connection takes everything and yields nothing.
+    pub fn handle_input<'a>(
+        &mut self,
+        now: Instant,
+        input: &'a [u8],
+        out: &mut WriteBuf,
+    ) -> (usize, Option<Event<'a>>) {
+        self.now = now;
+        let mut taken = 0;
+        if self.preface == Preface::Magic && self.close_reason.is_none() {
+            taken = self.take_magic(input, out);
+            if self.preface == Preface::Magic && self.close_reason.is_none() {
+                return (0, None);
+            }
+        }
+        while self.close_reason.is_none() {
+            let rest = input.get(taken..).unwrap_or_default();
+            let event = match decode(rest, self.local.max_frame_size) {
+                Ok(Some((frame, len))) => {
+                    taken += len;
+                    self.partial_frame = None;
+                    self.handle_frame(frame, out)
+                }
+                Ok(None) => {
+                    if !rest.is_empty() {
+                        self.watch_partial_frame();
+                    }
+                    return (taken, None);
+                }
+                Err(error) => {
+                    taken += error.consumed;
+                    self.handle_frame_error(error, out)
+                }
+            };
+            if event.is_some() {
+                return (taken, event);
+            }
+        }
+        (input.len(), None)
+    }
+
+    /// Takes the client's first 24 octets, or says early that they can't be that.
+    fn take_magic(&mut self, input: &[u8], out: &mut WriteBuf) -> usize {
+        let len = input.len().min(PREFACE.len());
+        if input.get(..len) != PREFACE.get(..len) {
+            let is_http_1 = [&b"GET "[..], b"POST ", b"HEAD ", b"PUT ", b"OPTIONS "];
+            let is_http_1 = is_http_1.iter().any(|method| input.starts_with(method));
+            self.fail(if is_http_1 { violation::HTTP_1 } else { violation::NOT_HTTP_2 }, out);
+            return 0;
+        }
+        if len < PREFACE.len() {
+            return 0;
+        }
+        self.preface = Preface::Settings;
+        len
+    }
+
+    /// An event that didn't come from input directly. Take them all after each batch of arrivals and commands.
+    #[inline]
+    pub fn poll_event(&mut self) -> Option<Event<'static>> {
+        let event = self.events.pop_front()?;
+        if let Event::StreamsAvailable = event {
+            self.available_queued = false;
+        }
+        Some(event)
+    }
+
+    /// The next time to call [`handle_timeout`](Connection::handle_timeout). It rarely changes, and never to an earlier
+    /// time by frames arriving.
+    #[inline]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Everything that was appended to the output has been written to the socket.
+    #[inline]
+    pub fn handle_flushed(&mut self) {
+        self.replies = 0;
+        self.unsent = 0;
+        self.timers.clear(Timer::UnreadReplies);
+    }
+
+    /// Whether more input should be read. `false` while the peer doesn't read what it has caused: then read again after
+    /// [`handle_flushed`](Connection::handle_flushed).
+    #[inline]
+    pub fn wants_input(&self) -> bool {
+        let limits = &self.config.limits;
+        self.replies < limits.queued_replies
+            && (self.role == Role::Client || self.unsent < limits.unsent_output)
+    }
+
+    /// Whether the connection is closed: after a fatal error, or at the end of a graceful shutdown. Flush the output,
+    /// half-close, read until the peer closes, too (for a second or so), then close.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.close_reason.is_some()
+    }
+
+    /// Why the connection is closed, once it is.
+    pub fn close_reason(&self) -> Option<&ConnectionError> {
+        self.close_reason.as_ref()
+    }
+
+    /// Whether either side has begun to shut the connection down.
+    #[inline]
+    pub fn is_draining(&self) -> bool {
+        self.shutdown != Shutdown::None || self.peer_goaway.is_some()
+    }
+
+    /// The last GOAWAY that the peer sent.
+    pub fn peer_goaway(&self) -> Option<&PeerGoAway> {
+        self.peer_goaway.as_ref()
+    }
+
+    /// Which side of the connection this is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Streams that are open, in either direction.
+    #[inline]
+    pub fn active_streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// What has passed through the connection so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The windows of the connection, in octets.
+    pub fn flow_control(&self) -> FlowControl {
+        FlowControl {
+            send: self.send_window.available(DEFAULT_WINDOW),
+            receive: self.receive_window.available(self.receive_window_size),
+        }
+    }
+
+    /// The windows of a stream, in octets, if it is open.
+    pub fn stream_flow_control(&self, key: StreamKey) -> Option<FlowControl> {
+        let stream = self.streams.get(key)?;
+        Some(FlowControl {
+            send: stream.send.available(self.peer.initial_window),
+            receive: stream.receive.available(self.local.initial_window),
+        })
+    }
+
+    /// Sets the word that comes with every later event of a stream.
+    #[inline]
+    pub fn set_token(&mut self, key: StreamKey, token: u32) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.token = token;
+        }
+    }
+
+    /// Server: a handler goes on although its stream is gone. Until [`release_slot`](Connection::release_slot) it counts
+    /// as an open stream, so that a client can't start more handlers than streams by resetting them (CVE-2023-44487).
+    pub fn hold_slot(&mut self) {
+        self.held_slots += 1;
+    }
+
+    /// Server: such a handler has ended.
+    pub fn release_slot(&mut self) {
+        self.held_slots = self.held_slots.saturating_sub(1);
+    }
+
+    /// Gives memory back that more streams or events have needed than there are now. Worth calling when a connection has
+    /// been idle for some time.
+    pub fn shrink(&mut self) {
+        self.streams.shrink();
+        self.events.shrink_to_fit();
+    }
+}

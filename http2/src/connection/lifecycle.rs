@@ -1,0 +1,375 @@
+//! Time, and the end of streams and of the connection.
+
+use super::{Connection, Role};
+use crate::closed::Ending;
+use crate::goaway::{self, Shutdown};
+use crate::keepalive::{self, Verdict};
+use crate::random::mix;
+use crate::scheduler::Scheduler;
+use crate::streams::StreamKey;
+use crate::timer::{Timer, Timers};
+use crate::violation::{self, Violation};
+use crate::{ConnectionError, Event, Initiator};
+use bytes::Bytes;
+use lariat_frame::{ErrorCode, StreamId, WriteBuf, encode};
+use std::time::{Duration, Instant};
+
+/// How many times streams are looked at within `stalled_stream_timeout`.
+const STALL_LOOKS: u32 = 5;
+
+/// How many glitches one answered stream makes up for, see [`Limits::glitches`](crate::Limits::glitches): what may still
+/// be on its way for it when it has ended.
+const GLITCHES_PER_ANSWER: u32 = 4;
+
+impl Connection {
+    pub(super) fn set_first_timers(&mut self, seed: u64) {
+        let now = self.now;
+        self.timers.set(Timer::Preface, now + self.config.limits.preface_timeout);
+        if let Some(probe) = &self.probe {
+            self.timers.set(Timer::Keepalive, probe.first_look());
+        }
+        if self.role == Role::Client {
+            return;
+        }
+        if let Some(idle) = self.config.max_connection_idle {
+            self.timers.set(Timer::Idle, now + idle);
+        }
+        if let Some(age) = self.config.max_connection_age {
+            self.timers.set(Timer::Age, now + age.mul_f64(jitter(seed)));
+        }
+    }
+
+    /// Deals with every deadline that has passed.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut WriteBuf) {
+        self.now = now;
+        while let Some(timer) = self.timers.pop_expired(now) {
+            match timer {
+                Timer::Preface => self.fail(violation::PREFACE_TIMEOUT, out),
+                Timer::SettingsAck => self.fail(violation::SETTINGS_TIMEOUT, out),
+                Timer::HeaderBlock => self.fail(violation::HEADER_BLOCK_TIMEOUT, out),
+                Timer::Frame => self.look_at_partial_frame(out),
+                Timer::Keepalive => self.look_for_life(out),
+                Timer::Idle => self.look_for_idleness(out),
+                Timer::Age => self.reach_age(out),
+                Timer::Grace => self.fail(violation::AGE_GRACE, out),
+                Timer::Drain => self.send_final_goaway(out),
+                Timer::Stalled => self.look_for_stalled_streams(out),
+                Timer::UnreadReplies => self.fail(violation::UNREAD_REPLIES, out),
+            }
+        }
+    }
+
+    // Limits of time
+
+    /// A frame has begun that isn't complete.
+    #[inline]
+    pub(super) fn watch_partial_frame(&mut self) {
+        if self.partial_frame.is_none() {
+            self.partial_frame = Some(self.now);
+            if !self.timers.is_set(Timer::Frame) {
+                self.timers.set(Timer::Frame, self.now + self.config.limits.frame_timeout);
+            }
+        }
+    }
+
+    fn look_at_partial_frame(&mut self, out: &mut WriteBuf) {
+        // It may be another frame by now, or none.
+        let Some(since) = self.partial_frame else { return };
+        let deadline = since + self.config.limits.frame_timeout;
+        if self.now >= deadline {
+            self.fail(violation::FRAME_TIMEOUT, out);
+        } else {
+            self.timers.set(Timer::Frame, deadline);
+        }
+    }
+
+    /// SETTINGS are on their way, and must be acknowledged.
+    pub(super) fn await_settings_ack(&mut self) {
+        self.timers.set(Timer::SettingsAck, self.now + self.config.limits.settings_ack_timeout);
+    }
+
+    /// Counts a reply that the peer has caused.
+    #[inline]
+    pub(super) fn count_reply(&mut self) {
+        self.replies += 1;
+        if self.replies == self.config.limits.queued_replies {
+            self.timers.set(Timer::UnreadReplies, self.now + self.config.limits.unread_replies_timeout);
+        }
+    }
+
+    pub(super) fn reply_reset(&mut self, id: StreamId, code: ErrorCode, out: &mut WriteBuf) {
+        self.write_reset(id, code, out);
+        self.count_reply();
+    }
+
+    /// Time between two looks for stalled streams.
+    pub(super) fn stall_period(&self) -> Duration {
+        self.config.limits.stalled_stream_timeout / STALL_LOOKS
+    }
+
+    fn look_for_stalled_streams(&mut self, out: &mut WriteBuf) {
+        let mut any_queued = false;
+        for key in self.streams.keys() {
+            let looks = self.streams.get_mut(key).map_or(0, |stream| stream.queue.look());
+            any_queued |= looks > 0;
+            // The first look may have come right after the DATA was queued.
+            if looks > STALL_LOOKS {
+                let Violation { code, rule, .. } = violation::STALLED_STREAM;
+                self.write_reset(key.id(), code, out);
+                self.queue_reset(key, code, Initiator::Library(rule), false);
+                self.remove(key, Ending::ResetLocally);
+            }
+        }
+        if any_queued && !self.is_closed() {
+            self.timers.set(Timer::Stalled, self.now + self.stall_period());
+        }
+    }
+
+    // Keepalive, idleness, age
+
+    fn look_for_life(&mut self, out: &mut WriteBuf) {
+        let has_streams = !self.streams.is_empty();
+        let Some(probe) = &mut self.probe else { return };
+        match probe.handle_timeout(self.now, has_streams) {
+            Verdict::Wait(until) => self.timers.set(Timer::Keepalive, until),
+            Verdict::Ask(deadline) => self.send_keepalive(deadline, out),
+            Verdict::Sleep => {}
+            Verdict::Dead => self.fail(violation::KEEPALIVE_TIMEOUT, out),
+        }
+    }
+
+    pub(super) fn send_keepalive(&mut self, deadline: Instant, out: &mut WriteBuf) {
+        encode::ping(out.tail(), false, keepalive::PING);
+        self.stats.keepalives_sent += 1;
+        self.timers.set(Timer::Keepalive, deadline);
+    }
+
+    fn look_for_idleness(&mut self, out: &mut WriteBuf) {
+        let Some(idle) = self.config.max_connection_idle else { return };
+        let since = self.idle_since.filter(|_| self.streams.is_empty()).unwrap_or(self.now);
+        if self.now >= since + idle {
+            self.begin_shutdown("max_idle", out);
+        } else {
+            self.timers.set(Timer::Idle, since + idle);
+        }
+    }
+
+    fn reach_age(&mut self, out: &mut WriteBuf) {
+        self.begin_shutdown("max_age", out);
+        if let Some(grace) = self.config.max_connection_age_grace
+            && !self.is_closed()
+        {
+            self.timers.set(Timer::Grace, self.now + grace);
+        }
+    }
+
+    // The end of a stream
+
+    /// Takes a stream out of all books; its token.
+    pub(super) fn remove(&mut self, key: StreamKey, ending: Ending) -> Option<u32> {
+        let was_full = self.role == Role::Client && self.streams.len() == self.peer.max_concurrent_streams;
+        let stream = self.streams.get(key)?;
+        if !stream.queue.is_empty() {
+            self.queued -= stream.queue.octets();
+            self.scheduler.leave(&mut self.streams, key);
+        }
+        let token = self.streams.remove(key)?;
+        if ending != Ending::Ended {
+            self.closed.note(key.id(), ending);
+        }
+        if was_full {
+            self.announce_streams();
+        }
+        if self.streams.is_empty() {
+            self.idle_since = None;
+            if self.is_draining() {
+                self.finish_if_drained();
+            }
+        }
+        Some(token)
+    }
+
+    /// Tells that streams can be opened again, if they can.
+    pub(super) fn announce_streams(&mut self) {
+        if !self.available_queued && self.can_open() {
+            self.available_queued = true;
+            self.events.push_back(Event::StreamsAvailable);
+        }
+    }
+
+    /// Tells the end of an open stream; before it is removed, as the connection's own end may follow from that.
+    pub(super) fn queue_reset(&mut self, key: StreamKey, code: ErrorCode, by: Initiator, unprocessed: bool) {
+        if let Some(stream) = self.streams.get(key) {
+            self.events.push_back(Event::Reset { stream: key, token: stream.token, code, by, unprocessed });
+        }
+    }
+
+    /// A stream was answered: what the peer did otherwise weighs less.
+    #[inline]
+    pub(super) fn count_answer(&mut self) {
+        self.resets.earn(1);
+        self.glitches.earn(GLITCHES_PER_ANSWER);
+    }
+
+    // The end of the connection
+
+    /// Begins a graceful shutdown; it ends with [`Event::Closed`] when the last stream has ended. `debug` is the text
+    /// that GOAWAY carries.
+    ///
+    /// A server announces that it will accept no more streams, and says a round trip later which is the last (RFC 9113
+    /// §6.8). A client sends one GOAWAY and opens no more streams.
+    pub fn shutdown(&mut self, now: Instant, debug: &'static str, out: &mut WriteBuf) {
+        self.now = now;
+        self.begin_shutdown(debug, out);
+    }
+
+    fn begin_shutdown(&mut self, debug: &'static str, out: &mut WriteBuf) {
+        if self.shutdown != Shutdown::None || self.is_closed() {
+            return;
+        }
+        match self.role {
+            Role::Server => {
+                encode::goaway(out.tail(), StreamId::MAX, ErrorCode::NO_ERROR, debug.as_bytes());
+                encode::ping(out.tail(), false, goaway::PING);
+                self.shutdown = Shutdown::Announced { debug };
+                self.timers.set(Timer::Drain, self.now + goaway::PING_TIMEOUT);
+            }
+            Role::Client => {
+                encode::goaway(out.tail(), StreamId::ZERO, ErrorCode::NO_ERROR, debug.as_bytes());
+                self.shutdown = Shutdown::Final { last_stream: StreamId::ZERO, debug };
+                self.finish_if_drained();
+            }
+        }
+    }
+
+    /// The second step of a server's shutdown.
+    pub(super) fn send_final_goaway(&mut self, out: &mut WriteBuf) {
+        if let Shutdown::Announced { debug } = self.shutdown {
+            self.timers.clear(Timer::Drain);
+            let last_stream = self.closed.highest();
+            encode::goaway(out.tail(), last_stream, ErrorCode::NO_ERROR, debug.as_bytes());
+            self.shutdown = Shutdown::Final { last_stream, debug };
+            self.finish_if_drained();
+        }
+    }
+
+    /// Closes a connection that is shutting down once its last stream is gone.
+    pub(super) fn finish_if_drained(&mut self) {
+        if !self.streams.is_empty() || self.is_closed() {
+            return;
+        }
+        if self.role == Role::Client
+            && let Some(goaway) = &self.peer_goaway
+        {
+            let (code, debug) = (goaway.code, goaway.debug.clone());
+            self.terminate(ConnectionError {
+                code,
+                by: Initiator::Remote,
+                rule: "the peer shut the connection down",
+                section: "RFC 9113 §6.8",
+                debug,
+            });
+        } else if let Shutdown::Final { debug, .. } = self.shutdown {
+            self.terminate(ConnectionError {
+                code: ErrorCode::NO_ERROR,
+                by: Initiator::Library(debug),
+                rule: debug,
+                section: "RFC 9113 §6.8",
+                debug: Bytes::from_static(debug.as_bytes()),
+            });
+        }
+    }
+
+    /// Closes the connection now: GOAWAY with this code and text, and every open stream ends.
+    pub fn close(&mut self, code: ErrorCode, debug: &str, out: &mut WriteBuf) {
+        const RULE: &str = "the application closed the connection";
+        if self.is_closed() {
+            return;
+        }
+        encode::goaway(out.tail(), self.last_stream(), code, debug.as_bytes());
+        self.terminate(ConnectionError {
+            code,
+            by: Initiator::Library(RULE),
+            rule: RULE,
+            section: "",
+            debug: Bytes::copy_from_slice(debug.as_bytes()),
+        });
+    }
+
+    /// The peer has closed its side: nothing more will come.
+    pub fn handle_eof(&mut self, now: Instant) {
+        self.now = now;
+        if self.is_closed() {
+            return;
+        }
+        let (code, debug) = match &self.peer_goaway {
+            Some(goaway) => (goaway.code, goaway.debug.clone()),
+            None => (ErrorCode::NO_ERROR, Bytes::new()),
+        };
+        self.terminate(ConnectionError {
+            code,
+            by: Initiator::Remote,
+            rule: "the peer closed the connection",
+            section: "",
+            debug,
+        });
+    }
+
+    /// Ends the connection for a fault of the peer, with a GOAWAY that says which.
+    #[cold]
+    pub(super) fn fail(&mut self, violation: Violation, out: &mut WriteBuf) {
+        if self.is_closed() {
+            return;
+        }
+        let Violation { code, rule, section, .. } = violation;
+        encode::goaway(out.tail(), self.last_stream(), code, rule.as_bytes());
+        self.terminate(ConnectionError {
+            code,
+            by: Initiator::Library(rule),
+            rule,
+            section,
+            debug: Bytes::from_static(rule.as_bytes()),
+        });
+    }
+
+    /// The last stream of the peer that this side has dealt with.
+    fn last_stream(&self) -> StreamId {
+        match (self.role, self.shutdown) {
+            (Role::Client, _) => StreamId::ZERO,
+            (Role::Server, Shutdown::Final { last_stream, .. }) => last_stream,
+            (Role::Server, _) => self.closed.highest(),
+        }
+    }
+
+    /// Ends everything.
+    fn terminate(&mut self, reason: ConnectionError) {
+        let (code, by) = (reason.code, reason.by);
+        self.close_reason = Some(reason);
+        for key in self.streams.keys() {
+            self.queue_reset(key, code, by, false);
+            self.streams.remove(key);
+        }
+        self.scheduler = Scheduler::default();
+        self.queued = 0;
+        self.assembly = None;
+        self.timers = Timers::default();
+        self.events.push_back(Event::Closed);
+    }
+}
+
+/// A factor within a tenth of 1, the same for the same seed.
+fn jitter(seed: u64) -> f64 {
+    0.9 + 0.2 * (mix(seed) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_jitter_stays_within_a_tenth_and_uses_the_whole_of_it() {
+        let factors: Vec<f64> = (0..1000).map(jitter).collect();
+        assert!(factors.iter().all(|factor| (0.9..1.1).contains(factor)));
+        assert!(factors.iter().any(|&factor| factor < 0.91) && factors.iter().any(|&factor| factor > 1.09));
+    }
+}

@@ -1,0 +1,144 @@
+//! [`Probe`]: asks a silent peer whether it is still there (gRFC A8, A9).
+
+use crate::{Keepalive, Role};
+use std::time::{Duration, Instant};
+
+/// The debug text with which gRPC servers end a connection on which too many PINGs came.
+pub(crate) const TOO_MANY_PINGS: &[u8] = b"too_many_pings";
+
+/// The payload of the PINGs sent here, the one of grpc-go.
+pub(crate) const PING: [u8; 8] = [0; 8];
+
+/// What to do when the probe's time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Come back then.
+    Wait(Instant),
+    /// Send a PING and come back then.
+    Ask(Instant),
+    /// There is nothing to keep alive: come back when a stream is opened.
+    Sleep,
+    /// The peer is gone.
+    Dead,
+}
+
+/// Watches for silence. Any frame is a sign of life, not only the PING's answer.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    time: Duration,
+    timeout: Duration,
+    permit_without_stream: bool,
+    heard: Instant,
+    /// When the PING that waits for a sign of life was sent.
+    asked: Option<Instant>,
+    dormant: bool,
+}
+
+impl Probe {
+    /// `None` if keepalive is off.
+    pub(crate) fn new(config: Keepalive, role: Role, now: Instant) -> Option<Self> {
+        // A time of zero would send PINGs without end.
+        let time = config.time?.max(Duration::from_millis(1));
+        Some(Probe {
+            time,
+            timeout: config.timeout,
+            permit_without_stream: config.permit_without_stream || role == Role::Server,
+            heard: now,
+            asked: None,
+            dormant: false,
+        })
+    }
+
+    /// When to look for the first time.
+    pub(crate) fn first_look(&self) -> Instant {
+        self.heard + self.time
+    }
+
+    /// A frame came.
+    #[inline]
+    pub(crate) fn handle_frame(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// A stream was opened; when to come back, if a PING must be sent now because the silence lasted through a time
+    /// without streams.
+    #[inline]
+    pub(crate) fn handle_stream(&mut self, now: Instant) -> Option<Instant> {
+        std::mem::take(&mut self.dormant).then(|| self.ask(now))
+    }
+
+    /// The time given last has come.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, has_streams: bool) -> Verdict {
+        if let Some(asked) = self.asked.filter(|&asked| self.heard < asked) {
+            let deadline = asked + self.timeout;
+            return if now >= deadline { Verdict::Dead } else { Verdict::Wait(deadline) };
+        }
+        self.asked = None;
+        if now < self.heard + self.time {
+            Verdict::Wait(self.heard + self.time)
+        } else if has_streams || self.permit_without_stream {
+            Verdict::Ask(self.ask(now))
+        } else {
+            self.dormant = true;
+            Verdict::Sleep
+        }
+    }
+
+    fn ask(&mut self, now: Instant) -> Instant {
+        self.asked = Some(now);
+        now + self.timeout
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(3);
+
+    fn probe(now: Instant, permit_without_stream: bool) -> Probe {
+        Probe::new(Keepalive { time: Some(TIME), timeout: TIMEOUT, permit_without_stream }, Role::Client, now)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_peer_that_stays_silent_is_asked_and_then_given_up() {
+        let start = Instant::now();
+        let mut probe = probe(start, false);
+        assert_eq!(probe.first_look(), start + TIME);
+        assert_eq!(probe.handle_timeout(start + TIME, true), Verdict::Ask(start + TIME + TIMEOUT));
+        assert_eq!(probe.handle_timeout(start + TIME + TIMEOUT, true), Verdict::Dead);
+    }
+
+    #[test]
+    fn any_frame_is_a_sign_of_life() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut probe = probe(start, false);
+        probe.handle_frame(start + second);
+        assert_eq!(probe.handle_timeout(start + TIME, true), Verdict::Wait(start + second + TIME));
+        let asked = start + second + TIME;
+        assert_eq!(probe.handle_timeout(asked, true), Verdict::Ask(asked + TIMEOUT));
+        probe.handle_frame(asked + second);
+        assert_eq!(probe.handle_timeout(asked + TIMEOUT, true), Verdict::Wait(asked + second + TIME));
+    }
+
+    #[test]
+    fn without_streams_it_sleeps_and_asks_at_the_first_one() {
+        let start = Instant::now();
+        let mut probe = probe(start, false);
+        assert_eq!(probe.handle_timeout(start + TIME, false), Verdict::Sleep);
+        let later = start + 10 * TIME;
+        assert_eq!(probe.handle_stream(later), Some(later + TIMEOUT));
+        assert_eq!(probe.handle_stream(later), None);
+        assert_eq!(probe.handle_timeout(later + TIMEOUT, true), Verdict::Dead);
+    }
+
+    #[test]
+    fn without_streams_it_asks_if_that_is_permitted() {
+        let start = Instant::now();
+        let mut probe = probe(start, true);
+        assert!(matches!(probe.handle_timeout(start + TIME, false), Verdict::Ask(_)));
+    }
+}

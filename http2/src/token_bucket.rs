@@ -1,0 +1,79 @@
+//! [`TokenBucket`]: counts something against a rate.
+
+use crate::Rate;
+use std::time::{Duration, Instant};
+
+/// Tokens that are taken one by one, come back with time, and never exceed the burst.
+#[derive(Debug)]
+pub(crate) struct TokenBucket {
+    rate: Rate,
+    tokens: u32,
+    /// Up to when the tokens that came back with time are counted in.
+    filled: Instant,
+}
+
+impl TokenBucket {
+    pub(crate) fn new(rate: Rate, now: Instant) -> Self {
+        TokenBucket { rate, tokens: rate.burst, filled: now }
+    }
+
+    /// Takes a token; `false` if there is none.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        if self.tokens == 0 {
+            self.refill(now);
+        }
+        let taken = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        taken
+    }
+
+    /// Puts tokens back that were earned otherwise than by time.
+    #[inline]
+    pub(crate) fn earn(&mut self, tokens: u32) {
+        self.tokens = self.tokens.saturating_add(tokens).min(self.rate.burst);
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.filled);
+        let due = elapsed.as_millis().saturating_mul(u128::from(self.rate.per_second)) / 1000;
+        if due > 0 {
+            self.tokens = u32::try_from(due).unwrap_or(u32::MAX).min(self.rate.burst);
+            // What is less than a token stays to be counted next time.
+            let millis = due.saturating_mul(1000) / u128::from(self.rate.per_second.max(1));
+            self.filled = u64::try_from(millis)
+                .ok()
+                .and_then(|millis| self.filled.checked_add(Duration::from_millis(millis)))
+                .unwrap_or(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(bucket: &mut TokenBucket, now: Instant) -> u32 {
+        (0..).take_while(|_| bucket.take(now)).count() as u32
+    }
+
+    #[test]
+    fn the_burst_is_there_at_once_and_the_rest_comes_with_time() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(Rate { burst: 5, per_second: 10 }, start);
+        assert_eq!(drain(&mut bucket, start), 5);
+        assert_eq!(drain(&mut bucket, start + Duration::from_millis(99)), 0);
+        assert_eq!(drain(&mut bucket, start + Duration::from_millis(250)), 2);
+        assert_eq!(drain(&mut bucket, start + Duration::from_millis(300)), 1);
+        assert_eq!(drain(&mut bucket, start + Duration::from_secs(3600)), 5);
+    }
+
+    #[test]
+    fn earned_tokens_never_pass_the_burst() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(Rate { burst: 2, per_second: 0 }, start);
+        bucket.earn(100);
+        assert_eq!(drain(&mut bucket, start), 2);
+        bucket.earn(1);
+        assert_eq!(drain(&mut bucket, start + Duration::from_secs(3600)), 1);
+    }
+}
