@@ -1,0 +1,167 @@
+//! Moves work that blocks off the event loops, to a pool of threads.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+
+/// Threads that may run blocking work at once; what is beyond waits its turn. As many as tokio allows by default: such
+/// threads mostly sleep.
+const MAX_THREADS: usize = 512;
+/// How long a thread without work is kept.
+const KEEP_IDLE: Duration = Duration::from_secs(10);
+
+/// Runs `work` on a thread where it may block: file access, a database driver, a long computation. Await the result; the
+/// event loop serves others meanwhile.
+///
+/// If the returned future is dropped before the work has begun, it never begins; once begun it runs to its end.
+///
+/// # Panics
+///
+/// A panic of the work goes on in whoever awaits it; in a handler it ends that call.
+pub fn blocking<T, F>(work: F) -> Blocking<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let result = Arc::new(Mutex::new(Outcome { value: None, waker: None }));
+    let theirs = Arc::downgrade(&result);
+    pool().run(Box::new(move || {
+        if theirs.strong_count() == 0 {
+            return;
+        }
+        let value = catch_unwind(AssertUnwindSafe(work));
+        if let Some(result) = theirs.upgrade() {
+            let mut outcome = result.lock().unwrap_or_else(PoisonError::into_inner);
+            outcome.value = Some(value);
+            let waker = outcome.waker.take();
+            drop(outcome);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }));
+    Blocking { result }
+}
+
+/// The future of [`blocking`].
+#[must_use = "work that has not begun is given up when its future is dropped"]
+pub struct Blocking<T> {
+    result: Arc<Mutex<Outcome<T>>>,
+}
+
+struct Outcome<T> {
+    value: Option<Result<T, Box<dyn Any + Send>>>,
+    waker: Option<Waker>,
+}
+
+impl<T> Future for Blocking<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let mut outcome = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome.value.take() {
+            Some(Ok(value)) => Poll::Ready(value),
+            Some(Err(panic)) => {
+                drop(outcome);
+                resume_unwind(panic)
+            }
+            None => {
+                outcome.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Blocking<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Blocking")
+    }
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+struct Pool {
+    sender: Sender<Work>,
+    receiver: Receiver<Work>,
+    threads: AtomicUsize,
+    idle: AtomicUsize,
+}
+
+fn pool() -> &'static Pool {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    POOL.get_or_init(|| {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        Pool { sender, receiver, threads: AtomicUsize::new(0), idle: AtomicUsize::new(0) }
+    })
+}
+
+impl Pool {
+    fn run(&'static self, work: Work) {
+        // The pool holds both ends, so that the channel is never closed.
+        let _ = self.sender.send(work);
+        let threads = self.threads.load(Ordering::SeqCst);
+        let short = self.idle.load(Ordering::SeqCst) < self.receiver.len() || threads == 0;
+        if short && threads < MAX_THREADS {
+            self.threads.fetch_add(1, Ordering::SeqCst);
+            let thread = std::thread::Builder::new().name("lariat-blocking".to_owned());
+            if thread.spawn(move || self.serve()).is_err() {
+                // The threads that there are get to the work later.
+                self.threads.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    fn serve(&self) {
+        loop {
+            self.idle.fetch_add(1, Ordering::SeqCst);
+            let work = self.receiver.recv_timeout(KEEP_IDLE);
+            self.idle.fetch_sub(1, Ordering::SeqCst);
+            match work {
+                Ok(work) => work(),
+                Err(_) => {
+                    self.threads.fetch_sub(1, Ordering::SeqCst);
+                    // Work that came between the time-out and this count finds no thread that it could count on.
+                    match self.receiver.try_recv() {
+                        Ok(work) => {
+                            self.threads.fetch_add(1, Ordering::SeqCst);
+                            work();
+                        }
+                        Err(_) => return,
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Wait;
+
+    #[test]
+    fn the_work_runs_on_another_thread_and_its_result_comes_back() {
+        let here = std::thread::current().id();
+        assert_ne!(blocking(move || std::thread::current().id()).wait(), here);
+    }
+
+    #[test]
+    fn more_work_than_threads_is_done_in_the_end() {
+        let all: Vec<_> = (0..2_000).map(|i| blocking(move || i)).collect();
+        assert_eq!(all.into_iter().map(Wait::wait).sum::<i32>(), 1_999_000);
+    }
+
+    #[test]
+    fn a_panic_of_the_work_reaches_whoever_awaits_it() {
+        let result = catch_unwind(|| blocking(|| panic!("no")).wait());
+        assert!(result.is_err());
+    }
+}

@@ -1,0 +1,278 @@
+//! Receiving a stream of messages: from the session that read them to the user's code, on any thread.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use super::{CallContext, CancellationToken, Link};
+use crate::net::Peer;
+use crate::rpc::{Codec, Metadata, Payload, Status};
+
+/// Octets consumed before the session is told, so that it can extend the flow-control window: an eighth of the default
+/// window, so that a reader on another thread wakes the loop once in many messages.
+const REPORT_CONSUMED: usize = 32 * 1024;
+
+/// The receiving side of a stream of messages.
+///
+/// Dropping it cancels the call on a client. In a server's handler it may be dropped at any time: what the client
+/// still sends is discarded.
+pub struct Inbound<T> {
+    stream: Arc<InboundStream<T>>,
+    /// Messages taken over from the session in one go.
+    ready: VecDeque<(T, usize)>,
+    consumed: usize,
+    headers: Option<Metadata>,
+    trailers: Option<Metadata>,
+    /// What the server knows of the call besides its messages.
+    context: Option<CallContext>,
+}
+
+/// What a session does with what it receives for a call, whatever the type of the messages.
+pub(crate) trait Receiver: Send + Sync {
+    /// The call has a session from now on.
+    fn attach(&self, link: Link);
+    fn handle_headers(&self, headers: Metadata);
+    /// A message that took `octets` of the stream's flow-control window.
+    fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status>;
+    /// Nothing more comes: the trailers of a call that ended well, or its status.
+    fn handle_end(&self, result: Result<Metadata, Status>);
+    /// Octets that the user has consumed since the last look.
+    fn take_consumed(&self) -> usize;
+    /// The user wants no more.
+    fn is_abandoned(&self) -> bool;
+}
+
+pub(crate) struct InboundStream<T> {
+    state: Mutex<State<T>>,
+    decode: fn(Payload<'_>) -> Result<T, Status>,
+}
+
+struct State<T> {
+    messages: VecDeque<(T, usize)>,
+    headers: Option<Metadata>,
+    end: Option<Result<Metadata, Status>>,
+    consumed: usize,
+    abandoned: bool,
+    reader: Option<Waker>,
+    link: Option<Link>,
+}
+
+impl<T> Inbound<T> {
+    pub(crate) fn new<C: Codec<T>>(link: Option<Link>, context: Option<CallContext>) -> Self {
+        let state = State {
+            messages: VecDeque::new(),
+            headers: None,
+            end: None,
+            consumed: 0,
+            abandoned: false,
+            reader: None,
+            link,
+        };
+        Inbound {
+            stream: Arc::new(InboundStream { state: Mutex::new(state), decode: C::decode }),
+            ready: VecDeque::new(),
+            consumed: 0,
+            headers: None,
+            trailers: None,
+            context,
+        }
+    }
+
+    pub(crate) fn stream(&self) -> &Arc<InboundStream<T>> {
+        &self.stream
+    }
+
+    /// The next message, or `None` after the last.
+    ///
+    /// # Errors
+    ///
+    /// The status with which the call ended, on every call from then on.
+    pub async fn message(&mut self) -> Result<Option<T>, Status> {
+        std::future::poll_fn(|cx| self.poll_message(cx)).await
+    }
+
+    /// Attempts to take the next message; like [`message`](Inbound::message), for futures written by hand.
+    pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Status>> {
+        if self.ready.is_empty() {
+            let mut state = self.stream.lock();
+            state.consumed += std::mem::take(&mut self.consumed);
+            if state.messages.is_empty() {
+                let poll = match &state.end {
+                    Some(Ok(_)) => Poll::Ready(Ok(None)),
+                    Some(Err(status)) => Poll::Ready(Err(status.clone())),
+                    None => {
+                        state.wait(cx);
+                        Poll::Pending
+                    }
+                };
+                state.report_consumed();
+                return poll;
+            }
+            std::mem::swap(&mut state.messages, &mut self.ready);
+        }
+        match self.ready.pop_front() {
+            Some((message, octets)) => {
+                self.consumed += octets;
+                if self.consumed >= REPORT_CONSUMED {
+                    let mut state = self.stream.lock();
+                    state.consumed += std::mem::take(&mut self.consumed);
+                    state.report_consumed();
+                }
+                Poll::Ready(Ok(Some(message)))
+            }
+            None => Poll::Ready(Ok(None)),
+        }
+    }
+
+    /// On a client: the server's initial metadata, as soon as it is there.
+    ///
+    /// # Errors
+    ///
+    /// The status of the call if it ended without any.
+    pub async fn headers(&mut self) -> Result<&Metadata, Status> {
+        if self.headers.is_none() {
+            let headers = std::future::poll_fn(|cx| {
+                let mut state = self.stream.lock();
+                match (state.headers.take(), &state.end) {
+                    (Some(headers), _) => Poll::Ready(Ok(headers)),
+                    (None, Some(Ok(_))) => Poll::Ready(Ok(Metadata::default())),
+                    (None, Some(Err(status))) => Poll::Ready(Err(status.clone())),
+                    (None, None) => {
+                        state.wait(cx);
+                        Poll::Pending
+                    }
+                }
+            });
+            let headers = headers.await?;
+            self.headers = Some(headers);
+        }
+        Ok(self.headers.get_or_insert_default())
+    }
+
+    /// On a client: what the server sent behind its last message. Empty until [`message`](Inbound::message) has
+    /// returned `None`; after an error they are the status's own [`Status::metadata`].
+    pub fn trailers(&mut self) -> &Metadata {
+        if self.trailers.is_none()
+            && let Some(Ok(trailers)) = &mut self.stream.lock().end
+        {
+            self.trailers = Some(std::mem::take(trailers));
+        }
+        self.trailers.get_or_insert_default()
+    }
+
+    /// In a handler: the client's metadata.
+    pub fn metadata(&self) -> &Metadata {
+        const EMPTY: &Metadata = &Metadata::new();
+        self.context.as_ref().map_or(EMPTY, |context| &context.metadata)
+    }
+
+    /// In a handler: who calls.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.context.as_ref().map(|context| &context.peer)
+    }
+
+    /// In a handler: when the client gives the call up.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.context.as_ref().and_then(|context| context.deadline)
+    }
+
+    /// In a handler: the token that tells work outside the handler's future of the call's cancellation.
+    pub fn cancellation(&self) -> Option<&CancellationToken> {
+        self.context.as_ref().map(|context| &context.cancellation)
+    }
+}
+
+impl<T> Drop for Inbound<T> {
+    fn drop(&mut self) {
+        let mut state = self.stream.lock();
+        state.abandoned = true;
+        let unread =
+            state.messages.drain(..).chain(self.ready.drain(..)).map(|(_, octets)| octets).sum::<usize>();
+        state.consumed += self.consumed + unread;
+        if let Some(link) = state.link.take() {
+            link.notify();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Inbound<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.stream.lock();
+        f.debug_struct("Inbound")
+            .field("waiting", &(state.messages.len() + self.ready.len()))
+            .field("ended", &state.end.is_some())
+            .finish()
+    }
+}
+
+impl<T> State<T> {
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker())) {
+            self.reader = Some(cx.waker().clone());
+        }
+    }
+
+    fn report_consumed(&self) {
+        if self.consumed >= REPORT_CONSUMED
+            && let Some(link) = &self.link
+        {
+            link.notify();
+        }
+    }
+}
+
+impl<T> InboundStream<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and wakes the reader.
+    fn update(&self, change: impl FnOnce(&mut State<T>)) {
+        let mut state = self.lock();
+        change(&mut state);
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+impl<T: Send> Receiver for InboundStream<T> {
+    fn attach(&self, link: Link) {
+        self.lock().link = Some(link);
+    }
+
+    fn handle_headers(&self, headers: Metadata) {
+        self.update(|state| state.headers = Some(headers));
+    }
+
+    fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
+        let message = (self.decode)(payload)?;
+        self.update(|state| {
+            if state.abandoned {
+                state.consumed += octets;
+            } else {
+                state.messages.push_back((message, octets));
+            }
+        });
+        Ok(())
+    }
+
+    fn handle_end(&self, result: Result<Metadata, Status>) {
+        self.update(|state| {
+            state.end.get_or_insert(result);
+            state.link = None;
+        });
+    }
+
+    fn take_consumed(&self) -> usize {
+        std::mem::take(&mut self.lock().consumed)
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.lock().abandoned
+    }
+}

@@ -1,0 +1,22 @@
+//! One call as the user holds it, on either side: the request and response, the streams of messages, cancellation, and
+//! waiting for any of it.
+
+mod cancellation;
+mod inbound;
+mod link;
+mod outbound;
+mod request;
+mod response;
+mod wait;
+
+pub use cancellation::{CancellationToken, Cancelled};
+pub use inbound::Inbound;
+pub(crate) use inbound::Receiver;
+pub(crate) use link::Link;
+pub(crate) use outbound::OutboundStream;
+pub use outbound::{Outbound, Send};
+pub(crate) use request::{CallContext, CallOptions};
+pub use request::{IntoRequest, Request};
+pub use response::Response;
+pub use wait::Wait;
+pub(crate) use wait::wait;

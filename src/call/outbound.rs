@@ -1,0 +1,318 @@
+//! Sending a stream of messages: from the user's code, on any thread, to the session that writes them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use lariat_frame::WriteBuf;
+use lariat_http2::{Connection, StreamKey};
+
+use super::Link;
+use crate::rpc::{Codec, Metadata, Status, check_send_len, message_prefix};
+
+/// Octets of encoded messages that may wait for the session before [`Outbound::send`] waits (grpc-go's write quota).
+/// One message may exceed it, since it is encoded whole.
+const QUOTA: usize = 64 * 1024;
+/// Messages from this size on are encoded into a buffer of their own, outside the lock, which is then chained to
+/// the output without another copy.
+const OWN_BUFFER: usize = 8 * 1024;
+/// What one DATA frame may carry: a smaller rest is copied into the output, a larger one chained.
+const ONE_FRAME: usize = 16_384;
+
+/// The sending side of a stream of messages.
+///
+/// On a client, [`finish`](Outbound::finish) (or dropping it) tells the server that no more messages come. In a server's
+/// handler the stream ends when the handler returns.
+pub struct Outbound<T> {
+    stream: Arc<OutboundStream>,
+    encoder: Encoder<T>,
+    max_message_size: usize,
+}
+
+struct Encoder<T> {
+    encoded_len: fn(&T) -> usize,
+    encode: fn(&T, &mut Vec<u8>),
+    message: PhantomData<fn(T)>,
+}
+
+/// The session's side of an [`Outbound`].
+pub(crate) struct OutboundStream {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Encoded messages in order: first the chunks, then the tail.
+    chunks: VecDeque<Bytes>,
+    tail: Vec<u8>,
+    waiting: usize,
+    /// A handler's initial metadata, until the session has sent it.
+    headers: Option<Metadata>,
+    headers_sent: bool,
+    trailers: Metadata,
+    finished: bool,
+    end_sent: bool,
+    closed: Option<Status>,
+    writers: Vec<Waker>,
+    link: Option<Link>,
+    notified: bool,
+}
+
+impl<T> Outbound<T> {
+    pub(crate) fn new<C: Codec<T>>(link: Option<Link>, max_message_size: usize) -> Self {
+        let stream = Arc::new(OutboundStream { state: Mutex::new(State { link, ..State::default() }) });
+        let encoder = Encoder { encoded_len: C::encoded_len, encode: C::encode, message: PhantomData };
+        Outbound { stream, encoder, max_message_size }
+    }
+
+    pub(crate) fn stream(&self) -> &Arc<OutboundStream> {
+        &self.stream
+    }
+
+    /// Sends a message. Waits while 64 KiB of earlier messages have not found room in the stream's flow-control window
+    /// and its buffer; being ready means that the message is on its way, not that the peer has it.
+    ///
+    /// # Errors
+    ///
+    /// The status of the call if it has ended, or RESOURCE_EXHAUSTED if the message is larger than allowed: the call
+    /// goes on then.
+    pub fn send(&self, message: T) -> Send<'_, T> {
+        Send { outbound: self, message: Some(message) }
+    }
+
+    /// Sends the initial metadata of a handler's response now, rather than with its first message.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL if they were sent already, the call's status if it has ended.
+    pub fn send_headers(&self, headers: Metadata) -> Result<(), Status> {
+        let mut state = self.stream.lock();
+        if let Some(status) = &state.closed {
+            return Err(status.clone());
+        }
+        if state.headers_sent || state.headers.is_some() {
+            return Err(Status::internal(
+                "the response headers were sent already; they can be sent once, before the first message",
+            ));
+        }
+        state.headers = Some(headers);
+        state.notify();
+        Ok(())
+    }
+
+    /// Sets what a handler's response carries behind its last message, beside the status.
+    pub fn set_trailers(&self, trailers: Metadata) {
+        self.stream.lock().trailers = trailers;
+    }
+
+    /// Says that no more messages come (the client's half-close).
+    pub fn finish(self) {}
+
+    fn poll_send(&self, message: &mut Option<T>, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        {
+            let mut state = self.stream.lock();
+            if let Some(status) = &state.closed {
+                return Poll::Ready(Err(status.clone()));
+            }
+            if state.waiting >= QUOTA {
+                if !state.writers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    state.writers.push(cx.waker().clone());
+                }
+                return Poll::Pending;
+            }
+        }
+        let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
+        let size = (self.encoder.encoded_len)(&message);
+        let length = match check_send_len(size, self.max_message_size) {
+            Ok(length) => length,
+            Err(status) => return Poll::Ready(Err(status)),
+        };
+        let append = |buffer: &mut Vec<u8>| {
+            buffer.extend_from_slice(&message_prefix(length));
+            (self.encoder.encode)(&message, buffer);
+        };
+        if size < OWN_BUFFER {
+            let mut state = self.stream.lock();
+            let before = state.tail.len();
+            append(&mut state.tail);
+            state.waiting += state.tail.len() - before;
+            state.notify();
+        } else {
+            let mut buffer = Vec::with_capacity(size + 5);
+            append(&mut buffer);
+            let mut state = self.stream.lock();
+            state.seal_tail();
+            state.waiting += buffer.len();
+            state.chunks.push_back(buffer.into());
+            state.notify();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T> Drop for Outbound<T> {
+    fn drop(&mut self) {
+        let mut state = self.stream.lock();
+        state.finished = true;
+        state.notify();
+    }
+}
+
+impl<T> fmt::Debug for Outbound<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.stream.lock();
+        f.debug_struct("Outbound").field("waiting", &state.waiting).field("closed", &state.closed).finish()
+    }
+}
+
+/// The future of [`Outbound::send`].
+#[must_use = "a message is sent when its future is awaited"]
+pub struct Send<'a, T> {
+    outbound: &'a Outbound<T>,
+    message: Option<T>,
+}
+
+/// The message is never pinned.
+impl<T> Unpin for Send<'_, T> {}
+
+impl<T> Future for Send<'_, T> {
+    type Output = Result<(), Status>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outbound = self.outbound;
+        outbound.poll_send(&mut self.message, cx)
+    }
+}
+
+impl State {
+    /// Wakes the session, unless it is on its way already.
+    fn notify(&mut self) {
+        if let Some(link) = &self.link
+            && !self.notified
+        {
+            self.notified = true;
+            link.notify();
+        }
+    }
+
+    fn seal_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(std::mem::take(&mut self.tail).into());
+        }
+    }
+}
+
+/// What [`OutboundStream::pump`] left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pumped {
+    /// Everything that was sent by the user is with the connection.
+    pub(crate) drained: bool,
+}
+
+impl OutboundStream {
+    /// The call has a session from now on.
+    pub(crate) fn attach(&self, link: Link) {
+        self.lock().link = Some(link);
+    }
+
+    /// Initial metadata that a handler wants sent, or `None` unless `anything_to_send` makes headers necessary. The
+    /// first answer other than `None` is the last.
+    pub(crate) fn take_headers(&self) -> Option<Metadata> {
+        let mut state = self.lock();
+        if state.headers_sent || (state.headers.is_none() && state.waiting == 0) {
+            return None;
+        }
+        state.headers_sent = true;
+        Some(state.headers.take().unwrap_or_default())
+    }
+
+    pub(crate) fn headers_sent(&self) -> bool {
+        self.lock().headers_sent
+    }
+
+    pub(crate) fn take_trailers(&self) -> Metadata {
+        std::mem::take(&mut self.lock().trailers)
+    }
+
+    /// Moves messages into the connection as far as it has capacity for the stream. With `end_stream`, END_STREAM goes
+    /// with the last octets once the user has finished.
+    pub(crate) fn pump(
+        &self,
+        connection: &mut Connection,
+        key: StreamKey,
+        end_stream: bool,
+        out: &mut WriteBuf,
+    ) -> Pumped {
+        let mut state = self.lock();
+        state.notified = false;
+        while state.waiting > 0 && connection.capacity(key) > 0 {
+            let sent = state.send_some(connection, key, end_stream, out);
+            state.waiting -= sent;
+        }
+        if end_stream && state.finished && state.waiting == 0 && !state.end_sent {
+            state.end_sent = true;
+            // An error means that the stream is gone; its end is reported to the session by an event of its own.
+            let _ = connection.send_data(key, Bytes::new(), true, out);
+        }
+        let pumped = Pumped { drained: state.waiting == 0 };
+        let writers = if state.waiting < QUOTA { std::mem::take(&mut state.writers) } else { Vec::new() };
+        drop(state);
+        for writer in writers {
+            writer.wake();
+        }
+        pumped
+    }
+
+    /// The stream is gone: whoever sends learns this status.
+    pub(crate) fn close(&self, status: Status) {
+        let mut state = self.lock();
+        state.closed.get_or_insert(status);
+        state.link = None;
+        state.chunks = VecDeque::new();
+        state.tail = Vec::new();
+        state.waiting = 0;
+        let writers = std::mem::take(&mut state.writers);
+        drop(state);
+        for writer in writers {
+            writer.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn send_some(
+        &mut self,
+        connection: &mut Connection,
+        key: StreamKey,
+        end: bool,
+        out: &mut WriteBuf,
+    ) -> usize {
+        let State { chunks, tail, finished, end_sent, .. } = self;
+        if let Some(chunk) = chunks.pop_front() {
+            let sent = chunk.len();
+            let last = end && *finished && chunks.is_empty() && tail.is_empty();
+            *end_sent |= last;
+            // Errors are the end of the stream, as in `pump`.
+            let _ = connection.send_data(key, chunk, last, out);
+            return sent;
+        }
+        let (sent, last) = (tail.len(), end && *finished);
+        *end_sent |= last;
+        if sent <= ONE_FRAME
+            && connection.send_data_in_place(key, sent, last, out, &mut |out| out.extend_from_slice(tail))
+        {
+            tail.clear();
+        } else {
+            let _ = connection.send_data(key, std::mem::take(tail).into(), last, out);
+        }
+        sent
+    }
+}

@@ -1,0 +1,438 @@
+//! The channel: what a client holds of a service somewhere.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lariat_http2::{Config as Http2Config, Keepalive};
+
+use super::backoff::BackoffConfig;
+use super::balancer::PickFirstBuilder;
+use super::connectivity::ConnectivityState;
+use super::control::{Control, ControlTask, Input, Plan};
+use super::core::{Config, Core};
+use super::method::Method;
+use super::pending::{Body, PendingCall};
+use super::resolver::{Registry, ResolverBuilder};
+use super::target::Target;
+use super::unary::UnaryCall;
+use crate::Error;
+use crate::call::{CallOptions, Inbound, Outbound, Receiver, Request};
+use crate::engine::Engine;
+use crate::rpc::{
+    Cardinality, Codec, DEFAULT_MAX_RECEIVE_SIZE, Metadata, Status, check_send_len, message_prefix,
+    request_head,
+};
+
+/// grpc-go raises shorter keepalive times to this, since servers send away clients that ping more often.
+const MIN_KEEPALIVE_TIME: Duration = Duration::from_secs(10);
+/// Windows below HTTP/2's initial one cannot be announced before the peer may have used it.
+const MIN_WINDOW: u32 = 65_535;
+
+/// A gRPC channel: connections to wherever a target resolves to, made when calls need them. Cheap to clone; all clones
+/// share the connections. When the last clone is gone and its calls have ended, the connections are closed.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    control: Arc<Control>,
+    target: String,
+    authority: Arc<str>,
+    user_agent: Arc<str>,
+    defaults: CallOptions,
+    /// Keeps the loops running.
+    _engine: Engine,
+}
+
+/// Builds a [`Channel`].
+#[derive(Debug)]
+pub struct ChannelBuilder {
+    target: String,
+    secure: bool,
+    engine: Option<Engine>,
+    authority: Option<String>,
+    user_agent: Option<String>,
+    defaults: CallOptions,
+    http2: Http2Config,
+    backoff: BackoffConfig,
+    min_connect_timeout: Duration,
+    idle_timeout: Option<Duration>,
+    registry: Registry,
+}
+
+impl Channel {
+    /// A builder for a channel to a target such as `dns:///localhost:50051`, `127.0.0.1:50051`, `unix:/path`,
+    /// `unix-abstract:name` or `passthrough:///127.0.0.1:50051`. A target without a scheme is a DNS name.
+    pub fn builder(target: impl Into<String>) -> ChannelBuilder {
+        ChannelBuilder {
+            target: target.into(),
+            secure: false,
+            engine: None,
+            authority: None,
+            user_agent: None,
+            defaults: CallOptions::default(),
+            http2: Http2Config { max_concurrent_streams: None, ..Http2Config::default() },
+            backoff: BackoffConfig::default(),
+            min_connect_timeout: Duration::from_secs(20),
+            idle_timeout: Some(Duration::from_secs(30 * 60)),
+            registry: Registry::default(),
+        }
+    }
+
+    /// The target the channel was built for.
+    pub fn target(&self) -> &str {
+        &self.shared.target
+    }
+
+    /// Whether the channel has a connection, is making one, or failed to.
+    pub fn state(&self) -> ConnectivityState {
+        self.shared.control.state()
+    }
+
+    /// Waits until the state is another than `known`, and returns it.
+    pub fn state_change(&self, known: ConnectivityState) -> StateChange {
+        StateChange { control: Arc::clone(&self.shared.control), known }
+    }
+
+    /// Starts to connect if the channel is idle, rather than with the first call.
+    pub fn connect(&self) {
+        self.shared.control.tell(Input::Connect);
+    }
+
+    /// Tries at once what waits for a back-off after a failed connect.
+    pub fn reset_connect_backoff(&self) {
+        self.shared.control.tell(Input::ResetBackoff);
+    }
+
+    /// Ends the channel for all its clones: calls end with CANCELLED, connections are closed.
+    pub fn close(&self) {
+        self.shared.control.tell(Input::Close);
+    }
+
+    /// A method to call, by its path `/package.Service/Method`.
+    pub fn method(&self, path: impl Into<String>) -> Method {
+        let Shared { authority, user_agent, .. } = &*self.shared;
+        Method::new(path.into(), "http", Arc::clone(authority), Arc::clone(user_agent))
+    }
+
+    /// Calls a method with one request and one response.
+    pub fn unary<C, Req, Resp>(&self, method: &Method, request: Request<Req>) -> UnaryCall<Resp>
+    where
+        C: Codec<Req> + Codec<Resp>,
+        Resp: Send + 'static,
+    {
+        let call = UnaryCall::new::<C>();
+        let (message, metadata, options) = request.into_parts();
+        match self.frame::<C, Req>(&message, &options) {
+            Ok(body) => {
+                let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::One);
+                self.start(head, Body::Message(body), call.shared().clone());
+            }
+            Err(status) => call.shared().handle_end(Err(status)),
+        }
+        call
+    }
+
+    /// Calls a method with one request and a stream of responses.
+    pub fn server_streaming<C, Req, Resp>(&self, method: &Method, request: Request<Req>) -> Inbound<Resp>
+    where
+        C: Codec<Req> + Codec<Resp>,
+        Resp: Send + 'static,
+    {
+        let inbound = Inbound::new::<C>(None, None);
+        let (message, metadata, options) = request.into_parts();
+        match self.frame::<C, Req>(&message, &options) {
+            Ok(body) => {
+                let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::Many);
+                self.start(head, Body::Message(body), inbound.stream().clone());
+            }
+            Err(status) => inbound.stream().handle_end(Err(status)),
+        }
+        inbound
+    }
+
+    /// Calls a method with a stream of requests and one response. The request here carries the metadata and options.
+    pub fn client_streaming<C, Req, Resp>(
+        &self,
+        method: &Method,
+        request: Request<()>,
+    ) -> (Outbound<Req>, UnaryCall<Resp>)
+    where
+        C: Codec<Req> + Codec<Resp>,
+        Resp: Send + 'static,
+    {
+        let ((), metadata, options) = request.into_parts();
+        let outbound = Outbound::new::<C>(None, self.max_send_message_size(&options));
+        let call = UnaryCall::new::<C>();
+        let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::One);
+        self.start(head, Body::Stream(Arc::clone(outbound.stream())), call.shared().clone());
+        (outbound, call)
+    }
+
+    /// Calls a method with a stream each way. The request here carries the metadata and options.
+    pub fn bidi_streaming<C, Req, Resp>(
+        &self,
+        method: &Method,
+        request: Request<()>,
+    ) -> (Outbound<Req>, Inbound<Resp>)
+    where
+        C: Codec<Req> + Codec<Resp>,
+        Resp: Send + 'static,
+    {
+        let ((), metadata, options) = request.into_parts();
+        let outbound = Outbound::new::<C>(None, self.max_send_message_size(&options));
+        let inbound = Inbound::new::<C>(None, None);
+        let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::Many);
+        self.start(head, Body::Stream(Arc::clone(outbound.stream())), inbound.stream().clone());
+        (outbound, inbound)
+    }
+
+    fn max_send_message_size(&self, options: &CallOptions) -> usize {
+        options.max_send_message_size.or(self.shared.defaults.max_send_message_size).unwrap_or(usize::MAX)
+    }
+
+    fn frame<C: Codec<T>, T>(&self, message: &T, options: &CallOptions) -> Result<Bytes, Status> {
+        let size = C::encoded_len(message);
+        let length = check_send_len(size, self.max_send_message_size(options))?;
+        // Exactly as large as needed: only then does it become `Bytes` without another allocation.
+        let mut buffer = Vec::with_capacity(size + 5);
+        buffer.extend_from_slice(&message_prefix(length));
+        C::encode(message, &mut buffer);
+        Ok(buffer.into())
+    }
+
+    fn start(&self, head: CallHead<'_>, body: Body, receiver: Arc<dyn Receiver>) {
+        let CallHead { method, subtype, metadata, options, responses } = head;
+        let defaults = &self.shared.defaults;
+        let timeout = options.timeout.or(defaults.timeout);
+        self.shared.control.start(PendingCall {
+            method: method.clone(),
+            head: method.head(subtype),
+            metadata,
+            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            wait_for_ready: options.wait_for_ready.or(defaults.wait_for_ready).unwrap_or(false),
+            max_receive_message_size: options
+                .max_receive_message_size
+                .or(defaults.max_receive_message_size)
+                .unwrap_or(DEFAULT_MAX_RECEIVE_SIZE),
+            responses,
+            body,
+            refused_before: false,
+            receiver: Some(receiver),
+        });
+    }
+}
+
+/// A call before its channel's defaults and its streams are added.
+struct CallHead<'a> {
+    method: &'a Method,
+    subtype: &'static str,
+    metadata: Metadata,
+    options: CallOptions,
+    responses: Cardinality,
+}
+
+impl<'a> CallHead<'a> {
+    fn new<C: Codec<T>, T>(
+        method: &'a Method,
+        metadata: Metadata,
+        options: CallOptions,
+        responses: Cardinality,
+    ) -> Self {
+        CallHead { method, subtype: C::SUBTYPE, metadata, options, responses }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.control.tell(Input::Release);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("target", &self.target).field("state", &self.control.state()).finish()
+    }
+}
+
+/// The future of [`Channel::state_change`].
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct StateChange {
+    control: Arc<Control>,
+    known: ConnectivityState,
+}
+
+impl Future for StateChange {
+    type Output = ConnectivityState;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectivityState> {
+        match self.control.poll_state(self.known, cx.waker()) {
+            Some(state) => Poll::Ready(state),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl ChannelBuilder {
+    /// Connects without TLS (HTTP/2 with prior knowledge).
+    pub fn plaintext(mut self) -> Self {
+        self.secure = true;
+        self
+    }
+
+    /// Runs the channel on this engine rather than on the process's default one.
+    pub fn engine(mut self, engine: &Engine) -> Self {
+        self.engine = Some(engine.clone());
+        self
+    }
+
+    /// The `:authority` of requests. Default: from the target.
+    pub fn authority(mut self, authority: impl Into<String>) -> Self {
+        self.authority = Some(authority.into());
+        self
+    }
+
+    /// What stands in front of the library's own name in `user-agent`.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// The timeout of calls that set none. Default: none.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.defaults.timeout = Some(timeout);
+        self
+    }
+
+    /// Whether calls wait for a connection when connecting fails, unless they say otherwise. Default: no, they fail with
+    /// UNAVAILABLE.
+    pub fn wait_for_ready(mut self, wait: bool) -> Self {
+        self.defaults.wait_for_ready = Some(wait);
+        self
+    }
+
+    /// The largest response message accepted, in octets. Default: 4 MiB.
+    pub fn max_receive_message_size(mut self, octets: usize) -> Self {
+        self.defaults.max_receive_message_size = Some(octets);
+        self
+    }
+
+    /// The largest request message sent, in octets. Default: what the wire format allows, 4 GiB.
+    pub fn max_send_message_size(mut self, octets: usize) -> Self {
+        self.defaults.max_send_message_size = Some(octets);
+        self
+    }
+
+    /// The largest list of response headers or trailers accepted, counted as RFC 9113 §6.5.2 does. Default: 16 KiB.
+    pub fn max_header_list_size(mut self, octets: u32) -> Self {
+        self.http2.max_header_list_size = octets;
+        self
+    }
+
+    /// A connection on which nothing arrives for `time` (at least 10 s) is pinged, and given up if nothing arrives for
+    /// `timeout` more. Without calls only if `permit_without_stream`. Default: never; servers send away clients that
+    /// ping more often than they allow, by default every 5 minutes.
+    pub fn keepalive(mut self, time: Duration, timeout: Duration, permit_without_stream: bool) -> Self {
+        self.http2.keepalive =
+            Keepalive { time: Some(time.max(MIN_KEEPALIVE_TIME)), timeout, permit_without_stream };
+        self
+    }
+
+    /// The initial flow-control window of each stream, in octets. Default: 256 KiB; it grows with the measured
+    /// bandwidth-delay product unless [`adaptive_window`](Self::adaptive_window) is off. Values below 64 KiB are raised.
+    pub fn initial_stream_window_size(mut self, octets: u32) -> Self {
+        self.http2.initial_stream_window = octets.max(MIN_WINDOW);
+        self
+    }
+
+    /// The initial flow-control window of each connection, in octets. Default: 1 MiB. Values below 64 KiB are raised.
+    pub fn initial_connection_window_size(mut self, octets: u32) -> Self {
+        self.http2.initial_connection_window = octets.max(MIN_WINDOW);
+        self
+    }
+
+    /// Whether windows grow with the measured bandwidth-delay product. Default: yes.
+    pub fn adaptive_window(mut self, adaptive: bool) -> Self {
+        self.http2.adaptive_window = adaptive;
+        self
+    }
+
+    /// How the waits between connection attempts grow. Default: 1 s, by 1.6, up to 2 min, give or take a fifth.
+    pub fn backoff(mut self, backoff: BackoffConfig) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// How long a connection attempt may take, unless the back-off is longer. Default: 20 s.
+    pub fn min_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.min_connect_timeout = timeout;
+        self
+    }
+
+    /// A channel without calls for this long closes its connections until the next call. `None`: never. Default: 30 min.
+    pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// Adds a resolver for targets of its scheme, on this channel.
+    pub fn resolver(mut self, resolver: impl ResolverBuilder + 'static) -> Self {
+        self.registry.register(resolver);
+        self
+    }
+
+    /// Makes the channel. It does no I/O: that begins with the first call or [`Channel::connect`].
+    ///
+    /// # Errors
+    ///
+    /// When the transport security was not chosen, or the target cannot be read.
+    pub fn build(self) -> Result<Channel, Error> {
+        if !self.secure {
+            return Err(Error::SecurityNotChosen { what: "channel" });
+        }
+        let target = Target::parse(&self.target, &self.registry).map_err(Error::Target)?;
+        let authority = self.authority.unwrap_or_else(|| self.registry.default_authority(&target));
+        let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
+        let home = engine.choose_loop();
+        let seed = seed();
+        let control = Arc::new(Control::new(home.clone(), seed));
+        let plan = Plan {
+            target,
+            registry: self.registry,
+            http2: self.http2,
+            place: engine.place(),
+            idle_timeout: self.idle_timeout,
+        };
+        // Built for its errors: a target that its resolver cannot use is reported here rather than by every call.
+        ControlTask::resolver(&control, &plan).map_err(Error::Target)?;
+        let config = Config {
+            backoff: self.backoff,
+            min_connect_timeout: self.min_connect_timeout,
+            idle_timeout: self.idle_timeout,
+            ..Config::new(self.target.clone())
+        };
+        let core = Core::new(config, Arc::new(PickFirstBuilder), seed);
+        home.spawn(Box::new(ControlTask::new(Arc::clone(&control), core, plan, Instant::now())));
+        let shared = Shared {
+            control,
+            target: self.target,
+            authority: authority.into(),
+            user_agent: request_head::user_agent(self.user_agent.as_deref()).into(),
+            defaults: self.defaults,
+            _engine: engine,
+        };
+        Ok(Channel { shared: Arc::new(shared) })
+    }
+}
+
+/// A number that differs between channels and processes: the standard library's source of per-map keys.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}

@@ -1,0 +1,453 @@
+//! Runs a channel's control plane on a loop: turns the core's actions into connections and resolutions, and publishes
+//! what calls read.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use lariat_http2::Config as Http2Config;
+
+use super::connectivity::ConnectivityState;
+use super::core::{Action, Core};
+use super::pending::PendingCall;
+use super::picker::{Always, Pick, PickInfo, Picker};
+use super::resolver::{Registry, Resolution, ResolutionSender, ResolutionSink, ResolveError, Resolver, Work};
+use super::session::{ClientSession, Command, ConnectionHandle};
+use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId};
+use super::target::Target;
+use crate::call::Link;
+use crate::net::{Address, Inbox, LoopHandle, Note, Place, Task, TimerId, Turn};
+use crate::rpc::Status;
+
+const INBOX_SLOT: u32 = 0;
+/// The core's timer.
+const CORE_SLOT: u32 = 1;
+/// Calls that wait here may have expired or been dropped.
+const WAITING_SLOT: u32 = 2;
+/// The channel may have been idle for long enough.
+const IDLE_SLOT: u32 = 3;
+
+/// What the control plane is told.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A call that found no connection.
+    Call(PendingCall),
+    Connection(ConnectionId, ConnectionEvent),
+    Resolved(Result<Resolution, ResolveError>),
+    Connect,
+    ResetBackoff,
+    /// End all calls and connections.
+    Close,
+    /// No handle of the channel is left: end when the last call has.
+    Release,
+}
+
+/// The channel's shared part: the snapshot that calls read, and the way to the control plane.
+pub(super) struct Control {
+    inbox: Inbox<Input>,
+    snapshot: RwLock<Snapshot>,
+    watch: Mutex<Watch>,
+    seeds: AtomicU64,
+}
+
+struct Snapshot {
+    picker: Arc<dyn Picker>,
+    connections: Vec<(SubchannelId, Arc<ConnectionHandle>)>,
+}
+
+struct Watch {
+    state: ConnectivityState,
+    wakers: Vec<Waker>,
+}
+
+impl Control {
+    pub(super) fn new(home: LoopHandle, seed: u64) -> Self {
+        Control {
+            inbox: Inbox::new(home),
+            snapshot: RwLock::new(Snapshot {
+                picker: Arc::new(Always(Pick::Queue)),
+                connections: Vec::new(),
+            }),
+            watch: Mutex::new(Watch { state: ConnectivityState::Idle, wakers: Vec::new() }),
+            seeds: AtomicU64::new(seed),
+        }
+    }
+
+    /// Sends a call where the picker says, or has it wait for the control plane.
+    pub(super) fn start(&self, call: PendingCall) {
+        if let Some(call) = self.try_start(call) {
+            self.take_back(call);
+        }
+    }
+
+    /// Sends a call where the picker says. Gives it back if it has to wait.
+    fn try_start(&self, call: PendingCall) -> Option<PendingCall> {
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        let info = PickInfo { path: call.method.path(), metadata: &call.metadata };
+        match snapshot.picker.pick(&info) {
+            Pick::Subchannel(id) => {
+                let Some((_, connection)) = snapshot.connections.iter().find(|(other, _)| *other == id)
+                else {
+                    return Some(call);
+                };
+                match connection.inbox.send(Command::Open(call)) {
+                    Err(Command::Open(call)) => Some(call),
+                    _ => None,
+                }
+            }
+            Pick::Queue => Some(call),
+            Pick::Fail(_) if call.wait_for_ready => Some(call),
+            Pick::Fail(status) | Pick::Drop(status) => {
+                drop(snapshot);
+                call.fail(status);
+                None
+            }
+        }
+    }
+
+    /// A call needs another connection than the one it was given.
+    pub(super) fn take_back(&self, call: PendingCall) {
+        if let Err(Input::Call(call)) = self.inbox.send(Input::Call(call)) {
+            call.fail(Status::cancelled("the channel is closed"));
+        }
+    }
+
+    pub(super) fn connection_event(&self, id: ConnectionId, event: ConnectionEvent) {
+        self.tell(Input::Connection(id, event));
+    }
+
+    /// Tells the control plane something that means nothing once the channel is closed.
+    pub(super) fn tell(&self, input: Input) {
+        let _ = self.inbox.send(input);
+    }
+
+    pub(super) fn next_seed(&self) -> u64 {
+        // The golden ratio's odd multiple: seeds differ in many bits.
+        self.seeds.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
+    }
+
+    pub(super) fn state(&self) -> ConnectivityState {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).state
+    }
+
+    /// The state if it is another than `known`; otherwise the waker is kept until it changes.
+    pub(super) fn poll_state(&self, known: ConnectivityState, waker: &Waker) -> Option<ConnectivityState> {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.state != known {
+            return Some(watch.state);
+        }
+        if !watch.wakers.iter().any(|other| other.will_wake(waker)) {
+            watch.wakers.push(waker.clone());
+        }
+        None
+    }
+
+    fn set_state(&self, state: ConnectivityState) {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.state != state {
+            watch.state = state;
+            let wakers = std::mem::take(&mut watch.wakers);
+            drop(watch);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// Results of a channel's resolver.
+struct Sink {
+    control: Weak<Control>,
+}
+
+impl ResolutionSink for Sink {
+    fn send(&self, result: Result<Resolution, ResolveError>) -> bool {
+        self.control.upgrade().is_some_and(|control| control.inbox.send(Input::Resolved(result)).is_ok())
+    }
+}
+
+/// What a channel's connections and resolutions are made with.
+pub(super) struct Plan {
+    pub(super) target: Target,
+    pub(super) registry: Registry,
+    pub(super) http2: Http2Config,
+    pub(super) place: Place,
+    pub(super) idle_timeout: Option<Duration>,
+}
+
+/// The task that runs a [`Core`].
+pub(super) struct ControlTask {
+    control: Arc<Control>,
+    core: Core,
+    plan: Plan,
+    resolver: Option<Box<dyn Resolver>>,
+    waiting: Vec<PendingCall>,
+    connections: HashMap<SubchannelId, (ConnectionId, Arc<ConnectionHandle>)>,
+    /// Every connection that may still have calls, also those that the core has given up.
+    all: Vec<Weak<ConnectionHandle>>,
+    timer: Option<(Instant, TimerId)>,
+    idle_timer: bool,
+    last_demand: Instant,
+    released: bool,
+    finished: bool,
+}
+
+impl ControlTask {
+    pub(super) fn new(control: Arc<Control>, core: Core, plan: Plan, now: Instant) -> Self {
+        ControlTask {
+            control,
+            core,
+            plan,
+            resolver: None,
+            waiting: Vec::new(),
+            connections: HashMap::new(),
+            all: Vec::new(),
+            timer: None,
+            idle_timer: false,
+            last_demand: now,
+            released: false,
+            finished: false,
+        }
+    }
+
+    /// A resolver for the plan's target, whose results go to the control plane.
+    pub(super) fn resolver(
+        control: &Arc<Control>,
+        plan: &Plan,
+    ) -> Result<Box<dyn Resolver>, super::target::TargetError> {
+        let sink = Sink { control: Arc::downgrade(control) };
+        plan.registry.build(&plan.target, ResolutionSender::new(Arc::new(sink)))
+    }
+
+    fn handle_inputs(&mut self, turn: &mut Turn<'_>) {
+        let mut inputs = Default::default();
+        self.control.inbox.take(&mut inputs);
+        for input in inputs {
+            match input {
+                Input::Call(call) => self.handle_call(turn, call),
+                Input::Connection(id, event) => self.handle_connection(turn, id, event),
+                Input::Resolved(result) => self.core.handle_resolution(turn.now, result),
+                Input::Connect => self.demand(turn),
+                Input::ResetBackoff => self.core.reset_backoff(turn.now),
+                Input::Close => self.close(Some(Status::cancelled("the channel was closed"))),
+                Input::Release => self.released = true,
+            }
+            self.act(turn);
+        }
+        if self.released && self.waiting.is_empty() && !self.finished {
+            self.close(None);
+            self.act(turn);
+        }
+    }
+
+    fn handle_call(&mut self, turn: &mut Turn<'_>, call: PendingCall) {
+        // The picker may have changed while the call was on its way here.
+        let Some(call) = self.control.try_start(call) else { return };
+        if let Some(receiver) = &call.receiver {
+            let note = Note { token: turn.token, slot: WAITING_SLOT };
+            receiver.attach(Link { handle: turn.handle.clone(), note });
+        }
+        if let Some(deadline) = call.deadline {
+            // Never cancelled: a sweep that finds nothing costs less than keeping the timer with the call would.
+            turn.set_timer(deadline, WAITING_SLOT);
+        }
+        self.waiting.push(call);
+        self.sweep(turn.now);
+        self.demand(turn);
+    }
+
+    fn demand(&mut self, turn: &mut Turn<'_>) {
+        self.last_demand = turn.now;
+        self.core.handle_demand(turn.now);
+        if let Some(timeout) = self.plan.idle_timeout
+            && !std::mem::replace(&mut self.idle_timer, true)
+        {
+            turn.set_timer(turn.now + timeout, IDLE_SLOT);
+        }
+    }
+
+    fn handle_connection(&mut self, turn: &mut Turn<'_>, id: ConnectionId, event: ConnectionEvent) {
+        let is_lost = matches!(event, ConnectionEvent::Lost { .. });
+        if is_lost && self.connections.get(&id.subchannel()).is_some_and(|(current, _)| *current == id) {
+            self.connections.remove(&id.subchannel());
+        }
+        self.core.handle_connection(turn.now, id, event);
+    }
+
+    /// Does what the core wants done.
+    fn act(&mut self, turn: &mut Turn<'_>) {
+        while let Some(action) = self.core.poll_action() {
+            match action {
+                Action::Resolve => self.resolve(turn.now),
+                Action::StopResolver => self.resolver = None,
+                Action::StartConnect { id, address, deadline } => {
+                    self.connect(turn.now, id, address, deadline)
+                }
+                Action::Disconnect { id } => {
+                    if let Some((_, connection)) = self.connections.remove(&id.subchannel()) {
+                        let _ = connection.inbox.send(Command::Drain);
+                    }
+                }
+                Action::Publish { state, picker } => self.publish(turn.now, state, picker),
+            }
+        }
+        let next = self.core.poll_timeout();
+        if next != self.timer.map(|(time, _)| time) {
+            if let Some((_, timer)) = self.timer.take() {
+                turn.cancel_timer(timer);
+            }
+            self.timer = next.map(|time| (time, turn.set_timer(time, CORE_SLOT)));
+        }
+    }
+
+    fn resolve(&mut self, now: Instant) {
+        if self.resolver.is_none() {
+            match Self::resolver(&self.control, &self.plan) {
+                Ok(resolver) => self.resolver = Some(resolver),
+                Err(error) => {
+                    return self.core.handle_resolution(now, Err(ResolveError::new(error.to_string())));
+                }
+            }
+        }
+        let Some(resolver) = &mut self.resolver else { return };
+        match resolver.resolve() {
+            Work::Ready(result) => self.core.handle_resolution(now, result),
+            Work::Pushed => {}
+            Work::Blocking(look_up) => {
+                let control = Arc::clone(&self.control);
+                let thread = std::thread::Builder::new().name("lariat-resolver".to_owned());
+                let spawned = thread.spawn(move || control.tell(Input::Resolved(look_up())));
+                if let Err(error) = spawned {
+                    let error = ResolveError::new(format!("no thread for the resolver: {error}"));
+                    self.core.handle_resolution(now, Err(error));
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, now: Instant, id: ConnectionId, address: Address, deadline: Instant) {
+        let Some(handle) = self.plan.place.iter().min_by_key(|handle| handle.connections()) else { return };
+        let connection = Arc::new(ConnectionHandle::new(Inbox::new(handle.clone()), now));
+        self.connections.insert(id.subchannel(), (id, Arc::clone(&connection)));
+        self.all.retain(|other| other.strong_count() > 0);
+        self.all.push(Arc::downgrade(&connection));
+        let session = ClientSession::new(
+            id,
+            address.clone(),
+            self.plan.http2.clone(),
+            deadline,
+            Arc::clone(&self.control),
+            connection,
+        );
+        handle.connect(address, deadline, Box::new(session));
+    }
+
+    fn publish(&mut self, now: Instant, state: ConnectivityState, picker: Arc<dyn Picker>) {
+        let connections =
+            self.connections.iter().map(|(id, (_, connection))| (*id, Arc::clone(connection))).collect();
+        *self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner) =
+            Snapshot { picker, connections };
+        self.control.set_state(state);
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting.extend(waiting.into_iter().filter_map(|call| self.control.try_start(call)));
+        self.sweep(now);
+        if !self.waiting.is_empty() {
+            self.core.handle_demand(now);
+        }
+    }
+
+    /// Ends waiting calls whose time is over or whose caller is gone.
+    fn sweep(&mut self, now: Instant) {
+        for call in self.waiting.extract_if(.., |call| call.has_expired(now) || call.is_abandoned()) {
+            let latest = {
+                let snapshot = self.control.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+                let info = PickInfo { path: call.method.path(), metadata: &call.metadata };
+                match snapshot.picker.pick(&info) {
+                    Pick::Fail(status) => format!("; latest error: {}", status.message()),
+                    _ => String::new(),
+                }
+            };
+            let state = self.core.state();
+            call.fail(Status::deadline_exceeded(format!(
+                "the deadline passed while the call waited for a connection to {} (channel state {state}){latest}",
+                self.plan.target
+            )));
+        }
+    }
+
+    fn check_idle(&mut self, turn: &mut Turn<'_>) {
+        self.idle_timer = false;
+        let Some(timeout) = self.plan.idle_timeout else { return };
+        let mut idle_since = Some(self.last_demand);
+        for (_, connection) in self.connections.values() {
+            idle_since = idle_since.zip(connection.idle_since()).map(|(one, other)| one.max(other));
+        }
+        let idle_since = idle_since.filter(|_| self.waiting.is_empty());
+        let due = idle_since.unwrap_or(turn.now) + timeout;
+        if due > turn.now {
+            self.idle_timer = true;
+            turn.set_timer(due, IDLE_SLOT);
+            return;
+        }
+        self.core.handle_activity(due - timeout, 0);
+        self.core.handle_timeout(turn.now);
+        self.core.handle_activity(turn.now, 1);
+    }
+
+    /// Shuts the channel down; with a status, calls under way end with it.
+    fn close(&mut self, status: Option<Status>) {
+        self.core.shutdown();
+        self.finished = true;
+        if let Some(status) = status {
+            for connection in self.all.iter().filter_map(Weak::upgrade) {
+                let _ = connection.inbox.send(Command::Close(status.clone()));
+            }
+            self.waiting.drain(..).for_each(|call| call.fail(status.clone()));
+        }
+        for input in self.control.inbox.close() {
+            if let Input::Call(call) = input {
+                call.fail(Status::cancelled("the channel was closed"));
+            }
+        }
+    }
+}
+
+impl Task for ControlTask {
+    fn handle_start(&mut self, turn: &mut Turn<'_>) {
+        self.control.inbox.open(Note { token: turn.token, slot: INBOX_SLOT });
+        self.act(turn);
+    }
+
+    fn handle_wake(&mut self, turn: &mut Turn<'_>, slot: u32) {
+        match slot {
+            INBOX_SLOT => self.handle_inputs(turn),
+            _ => self.sweep(turn.now),
+        }
+    }
+
+    fn handle_timer(&mut self, turn: &mut Turn<'_>, slot: u32) {
+        match slot {
+            CORE_SLOT => {
+                self.timer = None;
+                self.core.handle_timeout(turn.now);
+            }
+            IDLE_SLOT => self.check_idle(turn),
+            _ => self.sweep(turn.now),
+        }
+        self.act(turn);
+        if self.released {
+            self.handle_inputs(turn);
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.finished
+    }
+}

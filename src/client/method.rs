@@ -1,0 +1,50 @@
+//! A method as a client calls it: its path, and the head of its requests, made once.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use lariat_frame::hpack::HeaderList;
+
+use crate::rpc::request_head;
+
+/// A method of a service on one channel. Made by [`Channel::method`](super::Channel::method); cheap to clone.
+#[derive(Clone)]
+pub struct Method {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: String,
+    authority: Arc<str>,
+    user_agent: Arc<str>,
+    scheme: &'static str,
+    /// The head for the codec that called first; the others, which nobody needs, are made for each call.
+    head: OnceLock<(&'static str, Arc<HeaderList>)>,
+}
+
+impl Method {
+    pub(super) fn new(path: String, scheme: &'static str, authority: Arc<str>, user_agent: Arc<str>) -> Self {
+        Method { shared: Arc::new(Shared { path, authority, user_agent, scheme, head: OnceLock::new() }) }
+    }
+
+    /// `/package.Service/Method`.
+    pub fn path(&self) -> &str {
+        &self.shared.path
+    }
+
+    /// The fields that every request for the method begins with.
+    pub(super) fn head(&self, subtype: &'static str) -> Arc<HeaderList> {
+        let make = || {
+            let Shared { path, authority, user_agent, scheme, .. } = &*self.shared;
+            Arc::new(request_head::template(path, scheme, authority, user_agent, subtype))
+        };
+        let (known, head) = self.shared.head.get_or_init(|| (subtype, make()));
+        if *known == subtype { Arc::clone(head) } else { make() }
+    }
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Method({})", self.shared.path)
+    }
+}

@@ -1,0 +1,645 @@
+//! One connection of a client: carries calls, and tells the control plane what becomes of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use lariat_frame::hpack::HeaderList;
+use lariat_frame::{ErrorCode, WriteBuf};
+use lariat_http2::{Config, Connection, Event, HeaderBlock, HeadersKind, Initiator, OpenError, StreamKey};
+use slab::Slab;
+
+use super::control::Control;
+use super::pending::{Body, PendingCall};
+use super::subchannel::{ConnectionEvent, ConnectionId};
+use crate::call::{Link, Receiver};
+use crate::net::{Address, CloseReason, Inbox, Note, Peer, Session, SessionState, TimerId, Turn};
+use crate::rpc::{
+    Cardinality, ClientCall, HeadersOutcome, Message, Metadata, Status, Violation, request_head,
+};
+
+/// The slot of the connection's own timer.
+const CONNECTION_SLOT: u32 = u32::MAX;
+/// The slot by which commands are announced.
+const INBOX_SLOT: u32 = u32::MAX - 1;
+/// The slot of the deadline for the peer's first SETTINGS.
+const READY_SLOT: u32 = u32::MAX - 2;
+/// Messages up to this size are copied into the output; larger ones are chained.
+const CHAINED: usize = 8 * 1024;
+/// The slot of the timer for giving memory back.
+const REST_SLOT: u32 = u32::MAX - 3;
+/// How long a connection keeps the memory of its calls for the next ones.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
+/// What the channel asks of a connection.
+#[derive(Debug)]
+pub(super) enum Command {
+    Open(PendingCall),
+    /// No new calls; close when those under way are done.
+    Drain,
+    /// Close now; calls under way end with this status.
+    Close(Status),
+}
+
+/// A connection as the channel knows it.
+#[derive(Debug)]
+pub(super) struct ConnectionHandle {
+    pub(super) inbox: Inbox<Command>,
+    activity: Activity,
+}
+
+/// Whether a connection has calls, readable from any thread: 0 while it has, else since when it has none.
+#[derive(Debug)]
+struct Activity {
+    epoch: Instant,
+    idle_since: AtomicU64,
+}
+
+impl ConnectionHandle {
+    pub(super) fn new(inbox: Inbox<Command>, now: Instant) -> Self {
+        ConnectionHandle { inbox, activity: Activity { epoch: now, idle_since: AtomicU64::new(1) } }
+    }
+
+    /// Since when the connection has had no call; `None` while it has some.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        match self.activity.idle_since.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(self.activity.epoch + Duration::from_nanos(nanos)),
+        }
+    }
+}
+
+impl Activity {
+    fn busy(&self) {
+        self.idle_since.store(0, Ordering::Relaxed);
+    }
+
+    fn idle(&self, now: Instant) {
+        let nanos = now.saturating_duration_since(self.epoch).as_nanos() as u64;
+        self.idle_since.store(nanos.max(1), Ordering::Relaxed);
+    }
+}
+
+/// The glue of one connection that the client made.
+pub(super) struct ClientSession {
+    id: ConnectionId,
+    address: Address,
+    config: Config,
+    connect_deadline: Instant,
+    control: Arc<Control>,
+    handle: Arc<ConnectionHandle>,
+    open: Option<Open>,
+    /// The control plane knows that the connection is lost, or will not be told.
+    lost: bool,
+}
+
+struct Open {
+    http2: Connection,
+    link: Link,
+    calls: Slab<ActiveCall>,
+    /// Calls beyond the peer's limit of concurrent streams.
+    waiting: VecDeque<PendingCall>,
+    commands: VecDeque<Command>,
+    /// The fields of one request that differ from call to call.
+    fields: HeaderList,
+    timer: Option<(Instant, TimerId)>,
+    ready_timer: Option<TimerId>,
+    /// The timer for giving memory back runs.
+    resting: bool,
+}
+
+/// How a stream ended other than by the grammar of calls.
+struct Reset {
+    code: ErrorCode,
+    by: Initiator,
+    unprocessed: bool,
+    /// The whole connection ended, for this reason.
+    lost: Option<String>,
+}
+
+struct ActiveCall {
+    key: StreamKey,
+    call: PendingCall,
+    grammar: ClientCall,
+    deadline: Option<TimerId>,
+    /// The response has begun, so that the call cannot be sent again.
+    committed: bool,
+}
+
+impl ClientSession {
+    pub(super) fn new(
+        id: ConnectionId,
+        address: Address,
+        config: Config,
+        connect_deadline: Instant,
+        control: Arc<Control>,
+        handle: Arc<ConnectionHandle>,
+    ) -> Self {
+        ClientSession { id, address, config, connect_deadline, control, handle, open: None, lost: false }
+    }
+
+    /// Tells the control plane once that the connection takes no more calls.
+    fn report_lost(&mut self, reason: String) {
+        if !std::mem::replace(&mut self.lost, true) {
+            let reason = format!("{}: {reason}", self.address);
+            self.control.connection_event(self.id, ConnectionEvent::Lost { reason });
+        }
+    }
+
+    fn handle_commands(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf) {
+        let Some(open) = &mut self.open else { return };
+        let mut commands = std::mem::take(&mut open.commands);
+        self.handle.inbox.take(&mut commands);
+        for command in commands.drain(..) {
+            self.handle_command(turn, out, command);
+        }
+        if let Some(open) = &mut self.open {
+            open.commands = commands;
+        }
+    }
+
+    fn handle_command(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, command: Command) {
+        let Some(open) = &mut self.open else { return };
+        match command {
+            Command::Open(call) => {
+                if let Some(call) = open.open_call(turn, out, call) {
+                    self.control.take_back(call);
+                }
+            }
+            Command::Drain => {
+                self.lost = true;
+                open.http2.shutdown(turn.now, "the channel needs the connection no more", out);
+            }
+            Command::Close(status) => {
+                self.lost = true;
+                open.end_all(turn, &status);
+                open.http2.close(ErrorCode::NO_ERROR, "client transport shutdown", out);
+            }
+        }
+    }
+
+    fn handle_event(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, event: Event<'_>) {
+        let Some(open) = &mut self.open else { return };
+        match event {
+            Event::Ready => {
+                if let Some(timer) = open.ready_timer.take() {
+                    turn.cancel_timer(timer);
+                }
+                self.control.connection_event(self.id, ConnectionEvent::Ready);
+            }
+            Event::Headers { stream, token, kind, headers, end_stream } => {
+                if kind != HeadersKind::Informational && open.is_current(token, stream) {
+                    open.handle_headers(turn, out, token as usize, &headers, end_stream);
+                }
+            }
+            Event::Data { stream, token, payload, end_stream } => {
+                if open.is_current(token, stream) {
+                    open.handle_data(turn, out, token as usize, payload, end_stream);
+                }
+            }
+            Event::Reset { stream, token, code, by, unprocessed } => {
+                if !open.is_current(token, stream) {
+                    return;
+                }
+                let lost = open
+                    .http2
+                    .close_reason()
+                    .map(|error| format!("{}: closing transport due to: {error}", self.address));
+                let reset = Reset { code, by, unprocessed, lost };
+                if let Some(call) = open.handle_reset(turn, token as usize, reset) {
+                    self.control.take_back(call);
+                }
+            }
+            Event::Writable { stream, token } => {
+                if open.is_current(token, stream) {
+                    open.move_streams(out, token as usize);
+                }
+            }
+            Event::GoAway { code, debug, .. } => {
+                let returned = std::mem::take(&mut open.waiting);
+                self.report_lost(format!(
+                    "the server sent GOAWAY with {code}, debug data: \"{}\"",
+                    debug.escape_ascii()
+                ));
+                returned.into_iter().for_each(|call| self.control.take_back(call));
+            }
+            Event::StreamsAvailable => {
+                while let Some(call) = open.waiting.pop_front() {
+                    let before = open.waiting.len();
+                    if let Some(call) = open.open_call(turn, out, call) {
+                        self.control.take_back(call);
+                    } else if open.waiting.len() > before {
+                        // It found the limit reached again and went to the end: its turn comes first next time.
+                        open.waiting.rotate_right(1);
+                        break;
+                    }
+                }
+            }
+            Event::Closed => {}
+        }
+    }
+
+    fn loss(&self, reason: &CloseReason) -> String {
+        let http2 = self.open.as_ref().map(|open| &open.http2);
+        if let Some(error) = http2.and_then(Connection::close_reason) {
+            return format!("closing transport due to: {error}");
+        }
+        let mut text = match reason {
+            CloseReason::ConnectFailed(error) => error.to_string(),
+            CloseReason::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                "the server closed the connection".to_owned()
+            }
+            CloseReason::Io(error) => format!("the connection failed: {error}"),
+            CloseReason::Finished => "the connection was closed".to_owned(),
+            CloseReason::EngineStopped => "the engine that ran the connection was stopped".to_owned(),
+        };
+        if let Some(goaway) = http2.and_then(Connection::peer_goaway) {
+            let debug = goaway.debug.escape_ascii();
+            text.push_str(&format!(
+                ", received prior goaway: code: {}, debug data: \"{debug}\"",
+                goaway.code
+            ));
+        }
+        text
+    }
+}
+
+impl Session for ClientSession {
+    fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, _peer: Peer) {
+        let note = Note { token: turn.token, slot: INBOX_SLOT };
+        let seed = self.control.next_seed();
+        self.open = Some(Open {
+            http2: Connection::client(self.config.clone(), turn.now, seed, out),
+            link: Link { handle: turn.handle.clone(), note },
+            calls: Slab::new(),
+            waiting: VecDeque::new(),
+            commands: VecDeque::new(),
+            fields: HeaderList::new(),
+            timer: None,
+            ready_timer: Some(turn.set_timer(self.connect_deadline, READY_SLOT)),
+            resting: false,
+        });
+        self.handle.inbox.open(note);
+    }
+
+    fn handle_input(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, input: &[u8]) -> usize {
+        let mut consumed = 0;
+        loop {
+            let Some(open) = &mut self.open else { return input.len() };
+            let (count, event) = open.http2.handle_input(turn.now, &input[consumed..], out);
+            consumed += count;
+            let Some(event) = event else { return consumed };
+            self.handle_event(turn, out, event);
+        }
+    }
+
+    fn handle_wake(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, slot: u32) {
+        if slot == INBOX_SLOT {
+            self.handle_commands(turn, out);
+        } else if let Some(open) = &mut self.open {
+            open.handle_call_wake(turn, out, slot as usize);
+        }
+    }
+
+    fn handle_timer(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, slot: u32) {
+        let Some(open) = &mut self.open else { return };
+        match slot {
+            CONNECTION_SLOT => {
+                open.timer = None;
+                open.http2.handle_timeout(turn.now, out);
+            }
+            READY_SLOT => {
+                open.ready_timer = None;
+                open.http2.close(ErrorCode::SETTINGS_TIMEOUT, "no SETTINGS before the connect deadline", out);
+                self.report_lost("the server sent no SETTINGS before the connect deadline".to_owned());
+            }
+            REST_SLOT => open.rest(out),
+            _ => open.handle_deadline(turn, out, slot as usize),
+        }
+    }
+
+    fn finish_turn(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf) {
+        while let Some(event) = self.open.as_mut().and_then(|open| open.http2.poll_event()) {
+            self.handle_event(turn, out, event);
+        }
+        let Some(open) = &mut self.open else { return };
+        open.http2.poll_output(turn.now, out);
+        open.arm_timer(turn);
+        open.plan_rest(turn);
+        match open.calls.is_empty() {
+            true if self.handle.idle_since().is_none() => self.handle.activity.idle(turn.now),
+            false => self.handle.activity.busy(),
+            true => {}
+        }
+    }
+
+    fn handle_flushed(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.http2.handle_flushed();
+        }
+    }
+
+    fn handle_eof(&mut self, turn: &mut Turn<'_>, _out: &mut WriteBuf) {
+        if let Some(open) = &mut self.open {
+            open.http2.handle_eof(turn.now);
+        }
+    }
+
+    fn handle_closed(&mut self, turn: &mut Turn<'_>, reason: CloseReason) {
+        let loss = self.loss(&reason);
+        let mut unsent: Vec<PendingCall> = Vec::new();
+        if let Some(mut open) = self.open.take() {
+            let status = Status::unavailable(format!("{}: {loss}", self.address));
+            open.end_all(turn, &status);
+            unsent.extend(open.waiting.drain(..));
+            for timer in open.timer.map(|(_, timer)| timer).into_iter().chain(open.ready_timer) {
+                turn.cancel_timer(timer);
+            }
+        }
+        self.handle.activity.idle(turn.now);
+        self.report_lost(loss);
+        unsent.extend(self.handle.inbox.close().into_iter().filter_map(|command| match command {
+            Command::Open(call) => Some(call),
+            Command::Drain | Command::Close(_) => None,
+        }));
+        unsent.into_iter().for_each(|call| self.control.take_back(call));
+    }
+
+    fn state(&self) -> SessionState {
+        match &self.open {
+            Some(open) if open.http2.is_closed() => SessionState::Finished,
+            Some(open) if !open.http2.wants_input() => SessionState::WriteOnly,
+            _ => SessionState::Open,
+        }
+    }
+}
+
+impl Open {
+    /// Opens a stream for the call. Gives the call back if this connection can take no more.
+    fn open_call(
+        &mut self,
+        turn: &mut Turn<'_>,
+        out: &mut WriteBuf,
+        call: PendingCall,
+    ) -> Option<PendingCall> {
+        if call.is_abandoned() {
+            call.fail(Status::cancelled("the call was dropped"));
+            return None;
+        }
+        self.fields.clear();
+        if let Some(deadline) = call.deadline {
+            let Some(left) = deadline.checked_duration_since(turn.now).filter(|left| !left.is_zero()) else {
+                call.fail(Status::deadline_exceeded("the deadline passed before the call was sent"));
+                return None;
+            };
+            request_head::push_timeout(left, &mut self.fields);
+        }
+        call.metadata.write_to(&mut self.fields);
+        let block = HeaderBlock { template: Some(&call.head), fields: Some(&self.fields) };
+        let key = match self.http2.open(turn.now, block, false, out) {
+            Ok(key) => key,
+            Err(OpenError::StreamLimit) => {
+                self.waiting.push_back(call);
+                return None;
+            }
+            Err(OpenError::HeaderListTooLarge { size, limit }) => {
+                call.fail(Status::internal(format!(
+                    "header list size to send violates the maximum size ({limit} bytes) set by server: {size} bytes"
+                )));
+                return None;
+            }
+            Err(OpenError::Draining | OpenError::Closed | OpenError::IdsExhausted | OpenError::NotClient) => {
+                return Some(call);
+            }
+        };
+        let grammar = ClientCall::new(call.responses, call.max_receive_message_size);
+        let deadline = call.deadline;
+        let index = self.calls.insert(ActiveCall { key, call, grammar, deadline: None, committed: false });
+        self.http2.set_token(key, index as u32);
+        let link = self.link_to(index);
+        let active = &mut self.calls[index];
+        active.deadline = deadline.map(|deadline| turn.set_timer(deadline, index as u32));
+        if let Some(receiver) = &active.call.receiver {
+            receiver.attach(link.clone());
+        }
+        match &active.call.body {
+            Body::Message(message) => {
+                let in_place = message.len() <= CHAINED
+                    && self.http2.send_data_in_place(key, message.len(), true, out, &mut |out| {
+                        out.extend_from_slice(message);
+                    });
+                if !in_place {
+                    // An error means that the stream is gone, of which there is an event.
+                    let _ = self.http2.send_data(key, message.clone(), true, out);
+                }
+            }
+            Body::Stream(outbound) => {
+                outbound.attach(link);
+                outbound.pump(&mut self.http2, key, true, out);
+            }
+        }
+        // The user may have dropped the call before it could tell this session.
+        if self.calls[index].call.is_abandoned() {
+            self.handle_call_wake(turn, out, index);
+        }
+        None
+    }
+
+    fn link_to(&self, index: usize) -> Link {
+        let note = Note { token: self.link.note.token, slot: index as u32 };
+        Link { handle: self.link.handle.clone(), note }
+    }
+
+    fn is_current(&self, token: u32, stream: StreamKey) -> bool {
+        self.calls.get(token as usize).is_some_and(|active| active.key == stream)
+    }
+
+    fn handle_headers(
+        &mut self,
+        turn: &mut Turn<'_>,
+        out: &mut WriteBuf,
+        index: usize,
+        headers: &Arc<HeaderList>,
+        end_stream: bool,
+    ) {
+        let active = &mut self.calls[index];
+        active.committed = true;
+        match active.grammar.handle_headers(headers, end_stream) {
+            Ok(HeadersOutcome::Nothing) => {}
+            Ok(HeadersOutcome::Initial) => {
+                if let Some(receiver) = &active.call.receiver {
+                    receiver.handle_headers(Metadata::received(Arc::clone(headers)));
+                }
+            }
+            Ok(HeadersOutcome::Closed { result, .. }) => {
+                let result = result.map(|()| Metadata::received(Arc::clone(headers)));
+                self.end_call(turn, index, result);
+            }
+            Err(violation) => self.violate(turn, out, index, violation),
+        }
+    }
+
+    fn handle_data(
+        &mut self,
+        turn: &mut Turn<'_>,
+        out: &mut WriteBuf,
+        index: usize,
+        payload: &[u8],
+        end_stream: bool,
+    ) {
+        let mut rest = payload;
+        let active = &mut self.calls[index];
+        loop {
+            match active.grammar.handle_data(&mut rest) {
+                Ok(None) => break,
+                Ok(Some(message)) => {
+                    if let Err(status) = deliver(&active.call.receiver, message) {
+                        let code = ErrorCode::CANCEL;
+                        return self.violate(turn, out, index, Violation { status, code });
+                    }
+                }
+                Err(violation) => return self.violate(turn, out, index, violation),
+            }
+        }
+        if end_stream {
+            let status = active.grammar.handle_end();
+            return self.end_call(turn, index, Err(status));
+        }
+        let (key, expected) = (active.key, active.grammar.expected());
+        match active.call.responses {
+            // One message is bounded by its limit, so what arrived of it can be credited at once.
+            Cardinality::One => self.http2.release(key, payload.len(), out),
+            Cardinality::Many if expected > 0 => self.http2.expect(key, expected, out),
+            Cardinality::Many => {}
+        }
+    }
+
+    /// The stream is gone. Gives the call back if it may be sent again.
+    fn handle_reset(&mut self, turn: &mut Turn<'_>, index: usize, reset: Reset) -> Option<PendingCall> {
+        let active = &mut self.calls[index];
+        let again = reset.unprocessed
+            && !active.committed
+            && !active.call.refused_before
+            && matches!(active.call.body, Body::Message(_));
+        if again {
+            let mut active = self.calls.remove(index);
+            if let Some(timer) = active.deadline {
+                turn.cancel_timer(timer);
+            }
+            active.call.refused_before = true;
+            return Some(active.call);
+        }
+        let rule = match reset.by {
+            Initiator::Remote => None,
+            Initiator::Library(rule) => Some(rule),
+        };
+        let late = active.call.has_expired(turn.now);
+        let status = match reset.lost {
+            Some(loss) if !late => Status::unavailable(loss),
+            _ => active.grammar.handle_reset(reset.code, rule, late),
+        };
+        self.end_call(turn, index, Err(status));
+        None
+    }
+
+    fn handle_deadline(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize) {
+        let Some(active) = self.calls.get_mut(index) else { return };
+        active.deadline = None;
+        let key = active.key;
+        self.end_call(turn, index, Err(Status::deadline_exceeded("the deadline of the call has passed")));
+        self.http2.reset(key, ErrorCode::CANCEL, out);
+    }
+
+    /// The user's side of a call has something: messages, octets consumed, or the wish to end it.
+    fn handle_call_wake(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize) {
+        let Some(active) = self.calls.get(index) else { return };
+        if active.call.is_abandoned() {
+            let key = active.key;
+            self.end_call(turn, index, Err(Status::cancelled("the call was dropped")));
+            self.http2.reset(key, ErrorCode::CANCEL, out);
+            return;
+        }
+        self.move_streams(out, index);
+    }
+
+    fn move_streams(&mut self, out: &mut WriteBuf, index: usize) {
+        let Some(active) = self.calls.get(index) else { return };
+        if let Body::Stream(outbound) = &active.call.body {
+            outbound.pump(&mut self.http2, active.key, true, out);
+        }
+        let consumed = active.call.receiver.as_ref().map_or(0, |receiver| receiver.take_consumed());
+        if consumed > 0 {
+            self.http2.release(active.key, consumed, out);
+        }
+    }
+
+    fn violate(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize, violation: Violation) {
+        let key = self.calls[index].key;
+        self.end_call(turn, index, Err(violation.status));
+        self.http2.reset(key, violation.code, out);
+    }
+
+    fn end_call(&mut self, turn: &mut Turn<'_>, index: usize, result: Result<Metadata, Status>) {
+        let mut active = self.calls.remove(index);
+        if let Some(timer) = active.deadline {
+            turn.cancel_timer(timer);
+        }
+        if let Body::Stream(outbound) = &active.call.body {
+            let status = match &result {
+                Ok(_) => Status::unknown("the server has ended the call with OK and reads no more messages"),
+                Err(status) => status.clone(),
+            };
+            outbound.close(status);
+        }
+        if let Some(receiver) = active.call.receiver.take() {
+            receiver.handle_end(result);
+        }
+    }
+
+    fn end_all(&mut self, turn: &mut Turn<'_>, status: &Status) {
+        for index in 0..self.calls.capacity() {
+            if self.calls.contains(index) {
+                self.end_call(turn, index, Err(status.clone()));
+            }
+        }
+    }
+
+    fn arm_timer(&mut self, turn: &mut Turn<'_>) {
+        let Some(next) = self.http2.poll_timeout() else { return };
+        if self.timer.is_none_or(|(armed, _)| next < armed) {
+            if let Some((_, timer)) = self.timer.take() {
+                turn.cancel_timer(timer);
+            }
+            self.timer = Some((next, turn.set_timer(next, CONNECTION_SLOT)));
+        }
+    }
+
+    /// After a while without calls a connection gives back the memory that calls needed.
+    fn rest(&mut self, out: &mut WriteBuf) {
+        self.resting = false;
+        if self.calls.is_empty() {
+            self.http2.shrink();
+            out.shrink();
+            self.calls = Slab::new();
+            self.waiting = VecDeque::new();
+            self.commands = VecDeque::new();
+        }
+    }
+
+    /// Sees to it that memory is given back once the calls that need it have ended.
+    fn plan_rest(&mut self, turn: &mut Turn<'_>) {
+        if !self.resting && self.calls.capacity() > 0 {
+            self.resting = true;
+            turn.set_timer(turn.now + REST_AFTER, REST_SLOT);
+        }
+    }
+}
+
+fn deliver(receiver: &Option<Arc<dyn Receiver>>, message: Message<'_>) -> Result<(), Status> {
+    let octets = message.payload.len() + 5;
+    match receiver {
+        Some(receiver) => receiver.handle_message(message.payload, octets),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,135 @@
+//! The outcome of a call with one response.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::call::{Link, Receiver, Response};
+use crate::rpc::{Codec, Metadata, Payload, Status};
+
+/// A call with one response, under way since it was made: await it, or [`wait`](crate::Wait::wait) for it. Dropping it
+/// cancels the call.
+#[must_use = "dropping the call cancels it; await it or wait for it"]
+pub struct UnaryCall<T> {
+    shared: Arc<Shared<T>>,
+}
+
+pub(super) struct Shared<T> {
+    state: Mutex<State<T>>,
+    decode: fn(Payload<'_>) -> Result<T, Status>,
+}
+
+struct State<T> {
+    headers: Metadata,
+    message: Option<T>,
+    result: Option<Result<Response<T>, Status>>,
+    /// The result was there, perhaps taken since.
+    ended: bool,
+    abandoned: bool,
+    waiting: Option<Waker>,
+    link: Option<Link>,
+}
+
+impl<T> UnaryCall<T> {
+    pub(super) fn new<C: Codec<T>>() -> Self {
+        let state = State {
+            headers: Metadata::new(),
+            message: None,
+            result: None,
+            ended: false,
+            abandoned: false,
+            waiting: None,
+            link: None,
+        };
+        UnaryCall { shared: Arc::new(Shared { state: Mutex::new(state), decode: C::decode }) }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared<T>> {
+        &self.shared
+    }
+}
+
+impl<T> Future for UnaryCall<T> {
+    type Output = Result<Response<T>, Status>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.shared.lock();
+        if let Some(result) = state.result.take() {
+            return Poll::Ready(result);
+        }
+        if state.ended {
+            return Poll::Ready(Err(Status::internal("the call was polled after its result had been taken")));
+        }
+        if !state.waiting.as_ref().is_some_and(|waiting| waiting.will_wake(cx.waker())) {
+            state.waiting = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for UnaryCall<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.abandoned = true;
+        if let Some(link) = state.link.take() {
+            link.notify();
+        }
+    }
+}
+
+impl<T> fmt::Debug for UnaryCall<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnaryCall").field("ended", &self.shared.lock().ended).finish()
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Send> Receiver for Shared<T> {
+    fn attach(&self, link: Link) {
+        self.lock().link = Some(link);
+    }
+
+    fn handle_headers(&self, headers: Metadata) {
+        self.lock().headers = headers;
+    }
+
+    fn handle_message(&self, payload: Payload<'_>, _octets: usize) -> Result<(), Status> {
+        let message = (self.decode)(payload)?;
+        self.lock().message = Some(message);
+        Ok(())
+    }
+
+    fn handle_end(&self, result: Result<Metadata, Status>) {
+        let mut state = self.lock();
+        if state.ended {
+            return;
+        }
+        state.ended = true;
+        state.link = None;
+        let headers = std::mem::take(&mut state.headers);
+        state.result = Some(match (result, state.message.take()) {
+            (Ok(trailers), Some(message)) => Ok(Response::from_parts(message, headers, trailers)),
+            (Ok(_), None) => Err(Status::internal("the server answered OK without a message")),
+            (Err(status), _) => Err(status),
+        });
+        let waiting = state.waiting.take();
+        drop(state);
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+    }
+
+    fn take_consumed(&self) -> usize {
+        0
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.lock().abandoned
+    }
+}

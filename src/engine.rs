@@ -1,0 +1,228 @@
+//! The engine: the set of event loops that channels and servers run on.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::call::wait;
+use crate::net::{EventLoop, LoopHandle, on_event_loop};
+
+/// A set of event loops. Cheap to clone; the loops end when the last clone, channel and server of theirs is gone.
+///
+/// By default the process has one engine that starts by itself, with a loop on a thread of its own for each core. Build
+/// one to choose the number of loops, or to run a single loop on the current thread by [`Engine::block_on`], where
+/// client calls and in-process handlers cross no thread at all: the mode with the lowest latency.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    loops: Arc<[LoopHandle]>,
+    next: AtomicUsize,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// The loop of a current-thread engine, taken out while a `block_on` runs it.
+    local: Option<Mutex<Option<EventLoop>>>,
+}
+
+/// Builds an [`Engine`].
+pub struct EngineBuilder {
+    mode: Mode,
+    name: String,
+    on_thread_start: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+enum Mode {
+    Threads(usize),
+    CurrentThread,
+}
+
+static DEFAULT: OnceLock<Engine> = OnceLock::new();
+
+impl Engine {
+    /// A builder; without options it makes one loop with its thread per core.
+    pub fn builder() -> EngineBuilder {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        EngineBuilder { mode: Mode::Threads(cores), name: "lariat".to_owned(), on_thread_start: None }
+    }
+
+    /// The engine that channels and servers use when they are given none. It starts at its first use.
+    ///
+    /// # Panics
+    ///
+    /// When the system refuses a thread or an epoll instance at that first use.
+    pub fn global() -> &'static Engine {
+        DEFAULT.get_or_init(|| match Engine::builder().build() {
+            Ok(engine) => engine,
+            Err(error) => panic!("the default engine could not start its event loops: {error}"),
+        })
+    }
+
+    /// Runs `future` to its end on the current thread.
+    ///
+    /// On a current-thread engine this is what runs the loop: sockets, timers, calls and handlers of this engine make
+    /// progress here and nowhere else. On an engine with threads the calling thread just waits.
+    ///
+    /// # Panics
+    ///
+    /// When called from inside an event loop (await the future instead), or when another thread is running this
+    /// current-thread engine.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let Some(local) = &self.shared.local else {
+            return wait(future);
+        };
+        let lock = || local.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(event_loop) = lock().take() else {
+            panic!("this current-thread engine is already being run by a block_on");
+        };
+        // Returned also when the future panics, so that the engine can be run again.
+        let mut event_loop = Returning { event_loop: Some(event_loop), to: local };
+        event_loop.get().block_on(future)
+    }
+
+    /// How many loops there are.
+    pub fn loops(&self) -> usize {
+        self.shared.loops.len()
+    }
+
+    /// Whether the loop runs only inside [`Engine::block_on`].
+    pub fn is_current_thread(&self) -> bool {
+        self.shared.local.is_some()
+    }
+
+    pub(crate) fn place(&self) -> Arc<[LoopHandle]> {
+        Arc::clone(&self.shared.loops)
+    }
+
+    /// A loop for something new: the calling thread's own if it is one of ours, else the next in turn.
+    pub(crate) fn choose_loop(&self) -> LoopHandle {
+        let loops = &self.shared.loops;
+        if let Some(current) = loops.iter().find(|handle| handle.is_current()) {
+            return current.clone();
+        }
+        let next = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        loops[next % loops.len()].clone()
+    }
+}
+
+struct Returning<'a> {
+    event_loop: Option<EventLoop>,
+    to: &'a Mutex<Option<EventLoop>>,
+}
+
+impl Returning<'_> {
+    fn get(&mut self) -> &mut EventLoop {
+        match &mut self.event_loop {
+            Some(event_loop) => event_loop,
+            None => unreachable!("taken only by drop"),
+        }
+    }
+}
+
+impl Drop for Returning<'_> {
+    fn drop(&mut self) {
+        *self.to.lock().unwrap_or_else(PoisonError::into_inner) = self.event_loop.take();
+    }
+}
+
+impl EngineBuilder {
+    /// Runs `count` loops (at least one), each on a thread of its own.
+    pub fn threads(mut self, count: usize) -> Self {
+        self.mode = Mode::Threads(count.max(1));
+        self
+    }
+
+    /// Runs one loop, inside [`Engine::block_on`] on the thread that calls it.
+    pub fn current_thread(mut self) -> Self {
+        self.mode = Mode::CurrentThread;
+        self
+    }
+
+    /// What the threads are called, followed by their number. Default: `lariat`.
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Called at the start of each thread of the engine, for instance to pin it or to set its priority.
+    pub fn on_thread_start(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_thread_start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Starts the loops.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses an epoll instance or a thread.
+    pub fn build(self) -> io::Result<Engine> {
+        let count = match self.mode {
+            Mode::Threads(count) => count,
+            Mode::CurrentThread => 1,
+        };
+        let (event_loops, handles): (Vec<_>, Vec<_>) =
+            (0..count).map(|_| EventLoop::new()).collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+        let mut shared = Shared {
+            loops: handles.into(),
+            next: AtomicUsize::new(0),
+            threads: Mutex::new(Vec::new()),
+            local: None,
+        };
+        match self.mode {
+            Mode::CurrentThread => shared.local = Some(Mutex::new(event_loops.into_iter().next())),
+            Mode::Threads(_) => {
+                for (number, mut event_loop) in event_loops.into_iter().enumerate() {
+                    let hook = self.on_thread_start.clone();
+                    let thread = std::thread::Builder::new().name(format!("{}-{number}", self.name)).spawn(
+                        move || {
+                            if let Some(hook) = hook {
+                                hook();
+                            }
+                            event_loop.run();
+                        },
+                    )?;
+                    shared.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+                }
+            }
+        }
+        Ok(Engine { shared: Arc::new(shared) })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for handle in self.loops.iter() {
+            handle.stop();
+        }
+        if on_event_loop() {
+            // The last owner may be dropped on a loop of ours, which cannot wait for itself.
+            return;
+        }
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // A loop thread that panicked has printed its message; there is nothing to add here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Keeps the time for futures that wait outside any loop.
+pub(crate) fn default_loop() -> LoopHandle {
+    Engine::global().choose_loop()
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("loops", &self.shared.loops.len())
+            .field("current_thread", &self.shared.local.is_some())
+            .finish()
+    }
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}

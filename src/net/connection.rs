@@ -1,0 +1,317 @@
+//! One socket on a loop with its session: reads, feeds, writes, and closes without losing the farewell.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::time::{Duration, Instant};
+
+use lariat_frame::WriteBuf;
+
+use super::session::{CloseReason, Session, SessionState, Turn};
+use super::socket::{Peer, Socket};
+use super::timers::TimerId;
+
+/// Octets read from one connection before the others get their turn (threats: per-readiness budget).
+const READ_BUDGET: usize = 512 * 1024;
+/// Octets written by one connection before the others get their turn.
+const WRITE_BUDGET: usize = 1024 * 1024;
+/// Slices given to one `writev`: enough for many chained payloads, far below the kernel's 1,024.
+const MAX_SLICES: usize = 64;
+/// How long a closed connection goes on reading what the peer still sends. Closing a socket with unread octets makes the
+/// kernel send RST, which may overtake the GOAWAY that says why.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A socket and what is on its way through it.
+pub(super) struct Connection {
+    socket: Socket,
+    phase: Phase,
+    /// `None` once the session was told that the connection is closed.
+    session: Option<Box<dyn Session>>,
+    /// What arrived and was not consumed: the front of an incomplete frame.
+    input: Vec<u8>,
+    out: WriteBuf,
+    /// The kernel may have more to read; cleared by a short read.
+    readable: bool,
+    /// The kernel said that the peer has ended its side. No edge comes for that again, so reading goes on to the end.
+    read_closed: bool,
+    /// The kernel took all of the last write.
+    writable: bool,
+    /// The loop's own timer: the connect deadline, or the end of lingering.
+    pub(super) timer: Option<TimerId>,
+    /// In the loop's list of connections to finish this turn.
+    pub(super) touched: bool,
+    /// In the loop's list of connections to drive again although no event came.
+    pub(super) queued_again: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Open,
+    /// The session is gone and the write side is shut down; input is discarded until the peer closes.
+    Lingering,
+    Closed,
+}
+
+/// What the loop does with the connection after driving it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing until an event comes.
+    Wait,
+    /// The budget is used up: drive it again after the others.
+    Again,
+    /// Close it at this time unless the peer does first.
+    LingerUntil(Instant),
+    Close,
+}
+
+impl Connection {
+    pub(super) fn connecting(socket: Socket, session: Box<dyn Session>) -> Self {
+        Connection {
+            socket,
+            phase: Phase::Connecting,
+            session: Some(session),
+            input: Vec::new(),
+            out: WriteBuf::new(),
+            readable: false,
+            read_closed: false,
+            writable: false,
+            timer: None,
+            touched: false,
+            queued_again: false,
+        }
+    }
+
+    /// For a socket that is connected already.
+    pub(super) fn accepted(socket: Socket, session: Box<dyn Session>) -> Self {
+        // A fresh connection often has its first octets waiting and always has room to write.
+        Connection { phase: Phase::Open, readable: true, writable: true, ..Self::connecting(socket, session) }
+    }
+
+    pub(super) fn register(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
+        self.socket.register(registry, token)
+    }
+
+    pub(super) fn is_connecting(&self) -> bool {
+        self.phase == Phase::Connecting
+    }
+
+    /// The connection is up: the session begins.
+    pub(super) fn open(&mut self, turn: &mut Turn<'_>, peer: Peer) {
+        self.phase = Phase::Open;
+        self.writable = true;
+        // Without the option the kernel delays small writes: slower, not wrong.
+        let _ = self.socket.set_nodelay();
+        if let Some(session) = &mut self.session {
+            session.handle_open(turn, &mut self.out, peer);
+        }
+    }
+
+    /// Whether the connect has ended, and how.
+    pub(super) fn connected(&self) -> io::Result<Option<Peer>> {
+        self.socket.connected()
+    }
+
+    pub(super) fn set_ready(&mut self, readable: bool, read_closed: bool, writable: bool) {
+        self.readable |= readable;
+        self.read_closed |= read_closed;
+        self.writable |= writable;
+    }
+
+    pub(super) fn handle_wake(&mut self, turn: &mut Turn<'_>, slot: u32) {
+        if let Some(session) = self.open_session() {
+            session.0.handle_wake(turn, session.1, slot);
+        }
+    }
+
+    pub(super) fn handle_timer(&mut self, turn: &mut Turn<'_>, slot: u32) {
+        if let Some(session) = self.open_session() {
+            session.0.handle_timer(turn, session.1, slot);
+        }
+    }
+
+    fn open_session(&mut self) -> Option<(&mut Box<dyn Session>, &mut WriteBuf)> {
+        match self.phase {
+            Phase::Open => self.session.as_mut().map(|session| (session, &mut self.out)),
+            _ => None,
+        }
+    }
+
+    /// Reads what the kernel has, as far as the budget and the session allow, and feeds it to the session.
+    pub(super) fn read(&mut self, turn: &mut Turn<'_>, buffer: &mut [u8]) -> Next {
+        if self.phase == Phase::Lingering {
+            return self.discard(buffer);
+        }
+        let mut budget = READ_BUDGET;
+        while self.readable {
+            let Some(session) = &mut self.session else { return Next::Wait };
+            if session.state() != SessionState::Open {
+                return Next::Wait;
+            }
+            let kept = self.input.len();
+            if kept >= buffer.len() {
+                // The session would have refused so large a frame; without this the read below had no room.
+                return self.fail(turn, CloseReason::Io(ErrorKind::InvalidData.into()));
+            }
+            let room = buffer.len() - kept;
+            match self.socket.read(&mut buffer[kept..]) {
+                Ok(0) => {
+                    self.readable = false;
+                    session.handle_eof(turn, &mut self.out);
+                    if session.state() == SessionState::Open {
+                        return self.fail(turn, CloseReason::Io(ErrorKind::UnexpectedEof.into()));
+                    }
+                }
+                Ok(count) => {
+                    // A short read means that the socket is drained: the next octets raise an edge of their own.
+                    self.readable = count == room || self.read_closed;
+                    buffer[..kept].copy_from_slice(&self.input);
+                    let filled = &buffer[..kept + count];
+                    let consumed = session.handle_input(turn, &mut self.out, filled);
+                    keep(&mut self.input, &filled[consumed..]);
+                    budget = budget.saturating_sub(count);
+                    if budget == 0 && self.readable {
+                        return Next::Again;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return self.fail(turn, CloseReason::Io(error)),
+            }
+        }
+        Next::Wait
+    }
+
+    /// Feeds what was kept back while the session refused input.
+    fn resume_input(&mut self, turn: &mut Turn<'_>) {
+        let Some(session) = &mut self.session else { return };
+        if !self.input.is_empty() {
+            let input = std::mem::take(&mut self.input);
+            let consumed = session.handle_input(turn, &mut self.out, &input);
+            keep(&mut self.input, &input[consumed..]);
+        }
+    }
+
+    /// Collects the session's output and writes it: one system call, unless there is more than one call takes.
+    pub(super) fn finish_turn(&mut self, turn: &mut Turn<'_>) -> Next {
+        let mut budget = WRITE_BUDGET;
+        loop {
+            let Some(session) = &mut self.session else {
+                return if self.phase == Phase::Closed { Next::Close } else { Next::Wait };
+            };
+            let was = session.state();
+            session.finish_turn(turn, &mut self.out);
+            if self.out.is_empty() {
+                if session.state() == SessionState::Finished {
+                    return self.finish(turn);
+                }
+                return Next::Wait;
+            }
+            if !self.writable {
+                return Next::Wait;
+            }
+            let octets = self.out.len();
+            match self.write() {
+                Ok(written) => {
+                    budget = budget.saturating_sub(written);
+                    if written < octets && !self.writable {
+                        return Next::Wait;
+                    }
+                }
+                Err(error) => return self.fail(turn, CloseReason::Io(error)),
+            }
+            if self.out.is_empty() {
+                let Some(session) = &mut self.session else { return Next::Wait };
+                session.handle_flushed();
+                if was == SessionState::WriteOnly && session.state() == SessionState::Open {
+                    self.resume_input(turn);
+                    if self.readable {
+                        return Next::Again;
+                    }
+                }
+            }
+            if budget == 0 {
+                return Next::Again;
+            }
+        }
+    }
+
+    fn write(&mut self) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let mut written = 0;
+        while !self.out.is_empty() {
+            let count = self.out.chunks(&mut slices);
+            let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+            match self.socket.write(&slices[..count]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(taken) => {
+                    slices = [IoSlice::new(&[]); MAX_SLICES];
+                    self.out.advance(taken);
+                    written += taken;
+                    if taken < offered {
+                        // The socket's buffer is full: room in it raises an edge.
+                        self.writable = false;
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.writable = false;
+                    break;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    /// The session is done and everything is written: say so to the peer, and wait for it to close.
+    fn finish(&mut self, turn: &mut Turn<'_>) -> Next {
+        self.close_session(turn, CloseReason::Finished);
+        self.phase = Phase::Lingering;
+        self.input = Vec::new();
+        if self.socket.shutdown_write().is_err() {
+            self.phase = Phase::Closed;
+            return Next::Close;
+        }
+        self.readable = true;
+        Next::LingerUntil(turn.now + LINGER)
+    }
+
+    /// The connection failed: the session is told and the socket can be closed.
+    pub(super) fn fail(&mut self, turn: &mut Turn<'_>, reason: CloseReason) -> Next {
+        self.close_session(turn, reason);
+        self.phase = Phase::Closed;
+        Next::Close
+    }
+
+    fn close_session(&mut self, turn: &mut Turn<'_>, reason: CloseReason) {
+        if let Some(mut session) = self.session.take() {
+            session.handle_closed(turn, reason);
+        }
+    }
+
+    fn discard(&mut self, buffer: &mut [u8]) -> Next {
+        let mut budget = READ_BUDGET;
+        while budget > 0 {
+            match self.socket.read(buffer) {
+                Ok(0) => return Next::Close,
+                Ok(count) => budget = budget.saturating_sub(count),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Next::Wait,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Next::Close,
+            }
+        }
+        Next::Again
+    }
+}
+
+/// Replaces what is kept by `rest`; an idle connection keeps no memory.
+fn keep(input: &mut Vec<u8>, rest: &[u8]) {
+    if rest.is_empty() {
+        if input.capacity() > 0 {
+            *input = Vec::new();
+        }
+    } else {
+        input.clear();
+        input.extend_from_slice(rest);
+    }
+}

@@ -1,0 +1,501 @@
+//! The loop itself: one thread, its sockets, its timers, its mailbox.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::connection::{Connection, Next};
+use super::listener::{Accepted, Listener};
+use super::mailbox::{self, EnteredThread, LoopHandle, Mailbox, Message, Note, Token};
+use super::session::{Alarm, CloseReason, Session, Task, Turn};
+use super::socket::Socket;
+use super::timers::Timers;
+
+/// Readiness events taken from the kernel at once.
+const EVENTS: usize = 1024;
+/// The buffer that all of a loop's sockets are read into. Larger saves system calls on bulk transfers, smaller stays in
+/// the processor's cache. It must hold the largest frame we accept, and some.
+const READ_BUFFER: usize = 128 * 1024;
+/// Mailbox messages and notes handled before sockets get their turn again.
+const MESSAGES_PER_TURN: usize = 4096;
+/// The token of the mailbox's waker; no entry has it, since generations start at 1.
+const WAKER: mio::Token = mio::Token(0);
+
+/// One event loop. It runs on the thread that calls [`EventLoop::run`] or [`EventLoop::block_on`].
+pub(crate) struct EventLoop {
+    poll: mio::Poll,
+    events: mio::Events,
+    mailbox: Mailbox,
+    buffer: Vec<u8>,
+    /// Connections to be read again although no event came: their budget was used up.
+    again: Vec<Token>,
+    /// Connections whose session was called this turn.
+    touched: Vec<Token>,
+    parts: Parts,
+    stopped: bool,
+}
+
+/// What is needed to drive an entry, apart from the entry.
+struct Parts {
+    entries: Slab<Slot>,
+    generation: u32,
+    timers: Timers<Alarm>,
+    handle: LoopHandle,
+    now: Instant,
+}
+
+struct Slot {
+    generation: u32,
+    entry: Entry,
+}
+
+enum Entry {
+    Connection(Box<Connection>),
+    Listener(Box<Listener>),
+    Task(Box<dyn Task>),
+}
+
+impl EventLoop {
+    pub(crate) fn new() -> io::Result<(EventLoop, LoopHandle)> {
+        let poll = mio::Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        let (handle, mailbox) = mailbox::mailbox(waker);
+        let now = Instant::now();
+        let event_loop = EventLoop {
+            poll,
+            events: mio::Events::with_capacity(EVENTS),
+            mailbox,
+            buffer: vec![0; READ_BUFFER],
+            again: Vec::new(),
+            touched: Vec::new(),
+            parts: Parts {
+                entries: Slab::new(),
+                generation: 0,
+                timers: Timers::new(now),
+                handle: handle.clone(),
+                now,
+            },
+            stopped: false,
+        };
+        Ok((event_loop, handle))
+    }
+
+    /// Runs until [`LoopHandle::stop`].
+    pub(crate) fn run(&mut self) {
+        let Some(thread) = self.mailbox.enter() else { return };
+        while !self.stopped {
+            thread.take_main();
+            self.turn(&thread);
+        }
+        self.close_all();
+    }
+
+    /// Runs until `future` is ready, polling it on this thread.
+    ///
+    /// # Panics
+    ///
+    /// When called on a thread that already runs an event loop: the outer loop could never go on.
+    pub(crate) fn block_on<F: Future>(&mut self, future: F) -> F::Output {
+        let Some(thread) = self.mailbox.enter() else {
+            panic!("block_on was called inside an event loop; await the future instead");
+        };
+        let waker = Waker::from(Arc::new(MainWaker { handle: self.parts.handle.clone() }));
+        let mut cx = Context::from_waker(&waker);
+        let mut future = std::pin::pin!(future);
+        thread.set_main();
+        loop {
+            if thread.take_main()
+                && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
+            {
+                // What the future's last steps left to send goes out before the loop pauses.
+                self.handle_notes(&thread);
+                self.finish_touched();
+                return output;
+            }
+            self.turn(&thread);
+        }
+    }
+
+    /// Waits for something to do, and does it.
+    fn turn(&mut self, thread: &EnteredThread) {
+        self.handle_messages(thread);
+        self.handle_notes(thread);
+        self.finish_touched();
+        let wait = self.time_to_wait(thread);
+        let polled = self.poll.poll(&mut self.events, wait);
+        self.mailbox.wake_up();
+        self.parts.now = Instant::now();
+        if let Err(error) = polled {
+            // Interrupted by a signal: nothing was lost. Anything else is a programming error that waiting cannot mend.
+            assert!(error.kind() == io::ErrorKind::Interrupted, "epoll failed: {error}");
+            return;
+        }
+        self.handle_events();
+        self.handle_timers();
+        self.handle_messages(thread);
+        self.handle_notes(thread);
+        self.finish_touched();
+    }
+
+    fn time_to_wait(&mut self, thread: &EnteredThread) -> Option<Duration> {
+        if !self.again.is_empty() || thread.has_notes() || self.stopped {
+            return Some(Duration::ZERO);
+        }
+        if !self.mailbox.fall_asleep() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.parts.timers.next_expiry()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    fn handle_events(&mut self) {
+        let again = std::mem::take(&mut self.again);
+        for token in again {
+            if let Some((connection, _)) = self.parts.connection(token) {
+                connection.queued_again = false;
+            }
+            self.read(token);
+        }
+        let events = std::mem::replace(&mut self.events, mio::Events::with_capacity(0));
+        for event in &events {
+            if event.token() == WAKER {
+                continue;
+            }
+            let token = unpack(event.token());
+            let writable = event.is_writable() || event.is_error() || event.is_write_closed();
+            let read_closed = event.is_error() || event.is_read_closed();
+            let readable = event.is_readable() || read_closed;
+            let Some(slot) = self.parts.get(token) else { continue };
+            match &mut slot.entry {
+                Entry::Connection(connection) if connection.is_connecting() => self.handle_connected(token),
+                Entry::Connection(connection) => {
+                    connection.set_ready(readable, read_closed, writable);
+                    if readable {
+                        self.read(token);
+                    } else {
+                        self.touch(token);
+                    }
+                }
+                Entry::Listener(_) => self.accept(token),
+                Entry::Task(_) => {}
+            }
+        }
+        self.events = events;
+    }
+
+    fn handle_connected(&mut self, token: Token) {
+        let Some((connection, mut turn)) = self.parts.connection(token) else { return };
+        match connection.connected() {
+            Ok(None) => {}
+            Ok(Some(peer)) => {
+                if let Some(timer) = connection.timer.take() {
+                    turn.timers.cancel(timer);
+                }
+                connection.set_ready(true, false, true);
+                connection.open(&mut turn, peer);
+                self.touch(token);
+            }
+            Err(error) => {
+                connection.fail(&mut turn, CloseReason::ConnectFailed(error));
+                self.remove(token);
+            }
+        }
+    }
+
+    fn read(&mut self, token: Token) {
+        let Some((connection, mut turn)) = self.parts.connection(token) else { return };
+        let next = connection.read(&mut turn, &mut self.buffer);
+        self.touch(token);
+        self.follow(token, next);
+    }
+
+    fn accept(&mut self, token: Token) {
+        let Some(Slot { entry: Entry::Listener(listener), .. }) = self.parts.get(token) else { return };
+        match listener.accept() {
+            Accepted::All => {}
+            Accepted::More => {
+                self.parts.timers.set(self.parts.now, Alarm::Listener(token));
+            }
+            Accepted::Pause(pause) => {
+                self.parts.timers.set(self.parts.now + pause, Alarm::Listener(token));
+            }
+        }
+    }
+
+    fn handle_timers(&mut self) {
+        while let Some(alarm) = self.parts.timers.expire(self.parts.now) {
+            match alarm {
+                Alarm::Session(note) => self.ring(note),
+                Alarm::Sleep(alarm) => alarm.ring(),
+                Alarm::Listener(token) => self.accept(token),
+                Alarm::Connection(token) => {
+                    if let Some((connection, mut turn)) = self.parts.connection(token) {
+                        let timed_out = io::Error::new(
+                            io::ErrorKind::TimedOut,
+                            "the peer did not answer before the connect deadline",
+                        );
+                        connection.fail(&mut turn, CloseReason::ConnectFailed(timed_out));
+                        self.remove(token);
+                    }
+                }
+            }
+        }
+    }
+
+    fn ring(&mut self, note: Note) {
+        let Some((slot, mut turn)) = self.parts.entry(note.token) else { return };
+        match &mut slot.entry {
+            Entry::Connection(connection) => {
+                connection.handle_timer(&mut turn, note.slot);
+                self.touch(note.token);
+            }
+            Entry::Task(task) => {
+                task.handle_timer(&mut turn, note.slot);
+                self.retire(note.token);
+            }
+            Entry::Listener(_) => {}
+        }
+    }
+
+    fn handle_notes(&mut self, thread: &EnteredThread) {
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some(note) = thread.take_note() else { return };
+            self.handle_note(note);
+        }
+    }
+
+    fn handle_note(&mut self, note: Note) {
+        let Some((slot, mut turn)) = self.parts.entry(note.token) else { return };
+        match &mut slot.entry {
+            Entry::Connection(connection) => {
+                connection.handle_wake(&mut turn, note.slot);
+                self.touch(note.token);
+            }
+            Entry::Task(task) => {
+                task.handle_wake(&mut turn, note.slot);
+                self.retire(note.token);
+            }
+            Entry::Listener(_) => {}
+        }
+    }
+
+    fn handle_messages(&mut self, thread: &EnteredThread) {
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some(message) = self.mailbox.receive() else { return };
+            match message {
+                Message::Note(note) => self.handle_note(note),
+                Message::Main => thread.set_main(),
+                Message::Adopt(socket, peer, session) => {
+                    let connection = Connection::accepted(socket, session);
+                    if let Some(token) = self.insert_connection(connection) {
+                        if let Some((connection, mut turn)) = self.parts.connection(token) {
+                            connection.open(&mut turn, peer);
+                        }
+                        self.touch(token);
+                    }
+                }
+                Message::Connect(address, deadline, session) => match Socket::connect(&address) {
+                    Ok(socket) => self.start_connect(socket, deadline, session),
+                    Err(error) => self.refuse(session, CloseReason::ConnectFailed(error)),
+                },
+                Message::Listen(id, bound) => {
+                    let listener = Entry::Listener(Box::new(Listener::new(id, bound)));
+                    let token = self.parts.insert(listener);
+                    self.register_listener(token);
+                }
+                Message::CloseListener(id) => {
+                    self.parts.entries.retain(|_, slot| match &slot.entry {
+                        Entry::Listener(listener) => listener.id != id,
+                        _ => true,
+                    });
+                }
+                Message::Spawn(task) => {
+                    let token = self.parts.insert(Entry::Task(task));
+                    if let Some((Slot { entry: Entry::Task(task), .. }, mut turn)) = self.parts.entry(token) {
+                        task.handle_start(&mut turn);
+                    }
+                    self.retire(token);
+                }
+                Message::Sleep(deadline, alarm) => {
+                    self.parts.timers.set(deadline, Alarm::Sleep(alarm));
+                }
+                Message::Stop => self.stopped = true,
+            }
+        }
+    }
+
+    fn register_listener(&mut self, token: Token) {
+        let registry = self.poll.registry();
+        if let Some(Slot { entry: Entry::Listener(listener), .. }) = self.parts.get(token)
+            && listener.register(registry, pack(token)).is_err()
+        {
+            // Out of kernel memory for one more watch: closing the listener tells its clients at least.
+            self.remove(token);
+            return;
+        }
+        self.accept(token);
+    }
+
+    fn start_connect(&mut self, socket: Socket, deadline: Instant, session: Box<dyn Session>) {
+        if let Some(token) = self.insert_connection(Connection::connecting(socket, session)) {
+            let timer = self.parts.timers.set(deadline, Alarm::Connection(token));
+            if let Some((connection, _)) = self.parts.connection(token) {
+                connection.timer = Some(timer);
+            }
+        }
+    }
+
+    fn insert_connection(&mut self, connection: Connection) -> Option<Token> {
+        let token = self.parts.insert(Entry::Connection(Box::new(connection)));
+        let registry = self.poll.registry();
+        let (connection, mut turn) = self.parts.connection(token)?;
+        if let Err(error) = connection.register(registry, pack(token)) {
+            connection.fail(&mut turn, CloseReason::Io(error));
+            self.remove(token);
+            return None;
+        }
+        Some(token)
+    }
+
+    /// The session's connection never came to be.
+    fn refuse(&mut self, mut session: Box<dyn Session>, reason: CloseReason) {
+        let token = Token { index: u32::MAX, generation: 0 };
+        session.handle_closed(&mut self.parts.turn(token), reason);
+        self.parts.handle.connection_closed();
+    }
+
+    fn touch(&mut self, token: Token) {
+        if let Some((connection, _)) = self.parts.connection(token)
+            && !connection.touched
+        {
+            connection.touched = true;
+            self.touched.push(token);
+        }
+    }
+
+    /// Collects and writes the output of each connection that was touched.
+    fn finish_touched(&mut self) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for token in touched.drain(..) {
+            let Some((connection, mut turn)) = self.parts.connection(token) else { continue };
+            connection.touched = false;
+            if connection.is_connecting() {
+                continue;
+            }
+            let next = connection.finish_turn(&mut turn);
+            self.follow(token, next);
+        }
+        if self.touched.is_empty() {
+            self.touched = touched;
+        }
+    }
+
+    fn follow(&mut self, token: Token, next: Next) {
+        match next {
+            Next::Wait => {}
+            Next::Again => {
+                if let Some((connection, _)) = self.parts.connection(token)
+                    && !connection.queued_again
+                {
+                    connection.queued_again = true;
+                    self.again.push(token);
+                }
+            }
+            Next::LingerUntil(deadline) => {
+                let timer = self.parts.timers.set(deadline, Alarm::Connection(token));
+                if let Some((connection, _)) = self.parts.connection(token) {
+                    connection.timer = Some(timer);
+                }
+                // What the peer sent before it saw our end may be waiting already.
+                self.read(token);
+            }
+            Next::Close => self.remove(token),
+        }
+    }
+
+    fn remove(&mut self, token: Token) {
+        if self.parts.get(token).is_none() {
+            return;
+        }
+        if let Entry::Connection(connection) = self.parts.entries.remove(token.index as usize).entry {
+            if let Some(timer) = connection.timer {
+                self.parts.timers.cancel(timer);
+            }
+            self.parts.handle.connection_closed();
+        }
+    }
+
+    fn retire(&mut self, token: Token) {
+        let finished = matches!(self.parts.get(token), Some(Slot { entry: Entry::Task(task), .. }) if task.is_finished());
+        if finished {
+            self.remove(token);
+        }
+    }
+
+    fn close_all(&mut self) {
+        for index in 0..self.parts.entries.capacity() {
+            let Some(slot) = self.parts.entries.get(index) else { continue };
+            let token = Token { index: index as u32, generation: slot.generation };
+            if let Some((connection, mut turn)) = self.parts.connection(token) {
+                connection.fail(&mut turn, CloseReason::EngineStopped);
+            }
+            self.remove(token);
+        }
+    }
+}
+
+impl Parts {
+    fn insert(&mut self, entry: Entry) -> Token {
+        // Generation 0 belongs to the waker's token.
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+        let generation = self.generation;
+        Token { index: self.entries.insert(Slot { generation, entry }) as u32, generation }
+    }
+
+    fn get(&mut self, token: Token) -> Option<&mut Slot> {
+        self.entries.get_mut(token.index as usize).filter(|slot| slot.generation == token.generation)
+    }
+
+    fn turn(&mut self, token: Token) -> Turn<'_> {
+        Turn { now: self.now, token, handle: &self.handle, timers: &mut self.timers }
+    }
+
+    fn entry(&mut self, token: Token) -> Option<(&mut Slot, Turn<'_>)> {
+        let slot =
+            self.entries.get_mut(token.index as usize).filter(|slot| slot.generation == token.generation)?;
+        Some((slot, Turn { now: self.now, token, handle: &self.handle, timers: &mut self.timers }))
+    }
+
+    fn connection(&mut self, token: Token) -> Option<(&mut Connection, Turn<'_>)> {
+        match self.entry(token)? {
+            (Slot { entry: Entry::Connection(connection), .. }, turn) => Some((connection, turn)),
+            _ => None,
+        }
+    }
+}
+
+/// Wakes the future of `block_on`.
+struct MainWaker {
+    handle: LoopHandle,
+}
+
+impl Wake for MainWaker {
+    fn wake(self: Arc<Self>) {
+        self.handle.wake_main();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.handle.wake_main();
+    }
+}
+
+fn pack(token: Token) -> mio::Token {
+    mio::Token((token.generation as usize) << 32 | token.index as usize)
+}
+
+fn unpack(token: mio::Token) -> Token {
+    Token { index: token.0 as u32, generation: (token.0 >> 32) as u32 }
+}

@@ -1,0 +1,210 @@
+//! A listening socket on a loop: accepts, backs off when it cannot, and places connections on loops.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use socket2::{Domain, Protocol, SockAddr, Type};
+
+use super::address::Address;
+use super::mailbox::{ListenerId, LoopHandle};
+use super::session::Session;
+use super::socket::{Peer, Socket};
+
+/// Connections that the kernel completes and holds until they are accepted: what a burst of clients may need.
+const BACKLOG: i32 = 4096;
+/// The first pause after a failed accept, doubled up to [`MAX_BACKOFF`]. Out of descriptors, accepting at once again
+/// would spin (threats: descriptor exhaustion); the values are grpc-go's and C-core's.
+const MIN_BACKOFF: Duration = Duration::from_millis(5);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// Accepts before other sockets of the loop get their turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Makes the session of an accepted connection, or refuses it.
+pub(crate) trait SessionFactory: Send + Sync {
+    fn accept(&self, peer: &Peer) -> Option<Box<dyn Session>>;
+}
+
+/// The loops among which accepted connections are spread.
+pub(crate) type Place = Arc<[LoopHandle]>;
+
+/// A socket that is bound and listens, not yet on a loop.
+pub(crate) struct BoundListener {
+    kind: Kind,
+    address: Address,
+    place: Place,
+    factory: Arc<dyn SessionFactory>,
+}
+
+enum Kind {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl BoundListener {
+    /// Binds and listens. A stale Unix socket file of a server that is gone is replaced.
+    pub(crate) fn bind(
+        address: &Address,
+        place: Place,
+        factory: Arc<dyn SessionFactory>,
+    ) -> io::Result<Self> {
+        let kind = match address {
+            Address::Tcp(address) => {
+                let socket =
+                    socket2::Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+                socket.set_reuse_address(true)?;
+                if address.is_ipv6() {
+                    // "[::]" serves IPv4 too, whatever the system's default is; on other addresses it has no effect.
+                    socket.set_only_v6(false)?;
+                }
+                socket.bind(&(*address).into())?;
+                socket.listen(BACKLOG)?;
+                socket.set_nonblocking(true)?;
+                Kind::Tcp(TcpListener::from_std(socket.into()))
+            }
+            Address::Unix(path) => {
+                remove_stale_socket(path);
+                Kind::Unix(UnixListener::from_std(listen_unix(&SockAddr::unix(path)?)?))
+            }
+            Address::UnixAbstract(name) => {
+                let listener =
+                    StdUnixListener::bind_addr(&std::os::unix::net::SocketAddr::from_abstract_name(name)?)?;
+                listener.set_nonblocking(true)?;
+                Kind::Unix(UnixListener::from_std(listener))
+            }
+        };
+        let address = match &kind {
+            Kind::Tcp(listener) => Address::Tcp(listener.local_addr()?),
+            Kind::Unix(_) => address.clone(),
+        };
+        Ok(BoundListener { kind, address, place, factory })
+    }
+
+    /// Where it listens; with port 0 asked for, the port that the system chose.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+impl fmt::Debug for BoundListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BoundListener({})", self.address)
+    }
+}
+
+fn listen_unix(address: &SockAddr) -> io::Result<StdUnixListener> {
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(StdUnixListener::from(OwnedFd::from(socket)))
+}
+
+/// A socket file outlives its server. Nobody answering on it means that it may be replaced.
+fn remove_stale_socket(path: &std::path::Path) {
+    use std::os::unix::fs::FileTypeExt;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err_and(refused) {
+        // If it cannot be removed, `bind` fails next and says why.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// A listener on its loop.
+pub(super) struct Listener {
+    pub(super) id: ListenerId,
+    bound: BoundListener,
+    backoff: Duration,
+    next_loop: usize,
+}
+
+/// How a round of accepting ended.
+pub(super) enum Accepted {
+    /// Nobody waits any more.
+    All,
+    /// More may wait: come back after the other sockets.
+    More,
+    /// The system is out of something: come back after this pause.
+    Pause(Duration),
+}
+
+impl Listener {
+    pub(super) fn new(id: ListenerId, bound: BoundListener) -> Self {
+        Listener { id, bound, backoff: MIN_BACKOFF, next_loop: 0 }
+    }
+
+    pub(super) fn register(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
+        match &mut self.bound.kind {
+            Kind::Tcp(listener) => listener.register(registry, token, mio::Interest::READABLE),
+            Kind::Unix(listener) => listener.register(registry, token, mio::Interest::READABLE),
+        }
+    }
+
+    pub(super) fn accept(&mut self) -> Accepted {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.accept_one() {
+                Ok((socket, peer)) => {
+                    self.backoff = MIN_BACKOFF;
+                    // A refused connection is closed by the drop of its socket.
+                    if let Some(session) = self.bound.factory.accept(&peer) {
+                        self.choose_loop().adopt(socket, peer, session);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::All,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted
+                            | io::ErrorKind::ConnectionReset
+                            | io::ErrorKind::Interrupted
+                    ) => {}
+                Err(_) => {
+                    let pause = self.backoff;
+                    self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+                    return Accepted::Pause(pause);
+                }
+            }
+        }
+        Accepted::More
+    }
+
+    fn accept_one(&self) -> io::Result<(Socket, Peer)> {
+        match &self.bound.kind {
+            Kind::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
+            }
+            Kind::Unix(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Socket::Unix(stream), Peer::Unix(peer.as_pathname().map(Into::into))))
+            }
+        }
+    }
+
+    /// The loop with the fewest connections; among equals, in turn.
+    fn choose_loop(&mut self) -> &LoopHandle {
+        let loops = &self.bound.place;
+        let count = loops.len();
+        let first = self.next_loop;
+        self.next_loop = (first + 1) % count;
+        let best =
+            (0..count).map(|i| (first + i) % count).min_by_key(|&i| loops[i].connections()).unwrap_or(first);
+        &loops[best]
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Address::Unix(path) = &self.bound.address {
+            // The file names a socket that nobody serves any more; a leftover is replaced by the next server anyway.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

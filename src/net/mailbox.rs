@@ -1,0 +1,281 @@
+//! How threads reach a loop: messages over a channel, and a wake-up only if the loop sleeps.
+//!
+//! A note from the loop's own thread takes neither: it goes into a queue of that thread which the loop empties before the
+//! turn ends.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::address::Address;
+use super::listener::BoundListener;
+use super::session::{Session, Task};
+use super::sleep;
+use super::socket::{Peer, Socket};
+
+/// A place on a loop: index and generation, so that a note to what is gone reaches nobody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+/// "Look at this slot": what a waker says to a session or task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) token: Token,
+    pub(crate) slot: u32,
+}
+
+/// Names a listener across loops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerId(u64);
+
+pub(super) enum Message {
+    Note(Note),
+    /// The future of `block_on` wants to be polled.
+    Main,
+    Adopt(Socket, Peer, Box<dyn Session>),
+    Connect(Address, Instant, Box<dyn Session>),
+    Listen(ListenerId, BoundListener),
+    CloseListener(ListenerId),
+    Spawn(Box<dyn Task>),
+    Sleep(Instant, Arc<sleep::Alarm>),
+    Stop,
+}
+
+/// The address of a loop. Cheap to clone; works from any thread.
+#[derive(Clone)]
+pub(crate) struct LoopHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    id: u64,
+    sender: Sender<Message>,
+    waker: mio::Waker,
+    sleeping: AtomicBool,
+    /// Connections on the loop, for placing new ones.
+    connections: AtomicUsize,
+}
+
+/// The loop's end of its mailbox.
+pub(super) struct Mailbox {
+    receiver: Receiver<Message>,
+    shared: Arc<Shared>,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+struct Local {
+    id: u64,
+    handle: LoopHandle,
+    notes: VecDeque<Note>,
+    main: bool,
+}
+
+thread_local! {
+    /// The loop that runs on this thread, while it does.
+    static LOCAL: RefCell<Option<Local>> = const { RefCell::new(None) };
+}
+
+/// Whether the calling thread is inside an event loop, where blocking would stop everything that the loop serves.
+pub fn on_event_loop() -> bool {
+    LOCAL.with_borrow(|local| local.is_some())
+}
+
+pub(super) fn mailbox(waker: mio::Waker) -> (LoopHandle, Mailbox) {
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    let shared = Arc::new(Shared {
+        id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+        sender,
+        waker,
+        sleeping: AtomicBool::new(false),
+        connections: AtomicUsize::new(0),
+    });
+    (LoopHandle { shared: Arc::clone(&shared) }, Mailbox { receiver, shared })
+}
+
+impl ListenerId {
+    pub(crate) fn next() -> ListenerId {
+        ListenerId(NEXT_ID.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl LoopHandle {
+    /// The loop that runs on this thread.
+    pub(crate) fn current() -> Option<LoopHandle> {
+        LOCAL.with_borrow(|local| local.as_ref().map(|local| local.handle.clone()))
+    }
+
+    /// Has `handle_wake(slot)` of the session or task at `note.token` called soon.
+    pub(crate) fn wake(&self, note: Note) {
+        let local = LOCAL.with_borrow_mut(|local| match local {
+            Some(local) if local.id == self.shared.id => {
+                local.notes.push_back(note);
+                true
+            }
+            _ => false,
+        });
+        if !local {
+            self.post(Message::Note(note));
+        }
+    }
+
+    pub(super) fn wake_main(&self) {
+        let local = LOCAL.with_borrow_mut(|local| match local {
+            Some(local) if local.id == self.shared.id => {
+                local.main = true;
+                true
+            }
+            _ => false,
+        });
+        if !local {
+            self.post(Message::Main);
+        }
+    }
+
+    /// Takes over a connected socket.
+    pub(crate) fn adopt(&self, socket: Socket, peer: Peer, session: Box<dyn Session>) {
+        self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        self.post(Message::Adopt(socket, peer, session));
+    }
+
+    /// Connects without blocking; the session learns how it went by `handle_open` or `handle_closed`.
+    pub(crate) fn connect(&self, address: Address, deadline: Instant, session: Box<dyn Session>) {
+        self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        self.post(Message::Connect(address, deadline, session));
+    }
+
+    pub(crate) fn listen(&self, id: ListenerId, listener: BoundListener) {
+        self.post(Message::Listen(id, listener));
+    }
+
+    pub(crate) fn close_listener(&self, id: ListenerId) {
+        self.post(Message::CloseListener(id));
+    }
+
+    pub(crate) fn spawn(&self, task: Box<dyn Task>) {
+        self.post(Message::Spawn(task));
+    }
+
+    pub(super) fn sleep(&self, deadline: Instant, alarm: Arc<sleep::Alarm>) {
+        self.post(Message::Sleep(deadline, alarm));
+    }
+
+    /// Ends the loop: its sessions are told, its sockets closed.
+    pub(crate) fn stop(&self) {
+        self.post(Message::Stop);
+    }
+
+    /// How many connections the loop has or is about to have.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn connection_closed(&self) {
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the calling thread is this loop's.
+    pub(crate) fn is_current(&self) -> bool {
+        LOCAL.with_borrow(|local| local.as_ref().is_some_and(|local| local.id == self.shared.id))
+    }
+
+    fn post(&self, message: Message) {
+        // An error means that the loop is gone; what was posted is dropped, and its `Drop` tells whoever waits for it.
+        if self.shared.sender.send(message).is_ok() {
+            self.shared.wake_if_asleep();
+        }
+    }
+}
+
+impl fmt::Debug for LoopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LoopHandle({})", self.shared.id)
+    }
+}
+
+impl Shared {
+    fn wake_if_asleep(&self) {
+        // Pairs with `Mailbox::fall_asleep`: either the loop sees the message, or we see that it sleeps.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::SeqCst) {
+            // It fails only when the kernel is out of memory for an eventfd write; the loop then wakes at its next event.
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+impl Mailbox {
+    /// Says that the loop is about to sleep. False if a message came in at the last moment: then it must not.
+    pub(super) fn fall_asleep(&self) -> bool {
+        self.shared.sleeping.store(true, Ordering::SeqCst);
+        std::sync::atomic::fence(Ordering::SeqCst);
+        let may_sleep = self.receiver.is_empty();
+        if !may_sleep {
+            self.wake_up();
+        }
+        may_sleep
+    }
+
+    pub(super) fn wake_up(&self) {
+        self.shared.sleeping.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn receive(&self) -> Option<Message> {
+        self.receiver.try_recv().ok()
+    }
+
+    /// Marks this thread as the loop's, until the guard is dropped. `None` if a loop already runs on this thread.
+    pub(super) fn enter(&self) -> Option<EnteredThread> {
+        LOCAL.with_borrow_mut(|local| {
+            if local.is_some() {
+                return None;
+            }
+            let handle = LoopHandle { shared: Arc::clone(&self.shared) };
+            *local = Some(Local { id: self.shared.id, handle, notes: VecDeque::new(), main: true });
+            Some(EnteredThread { _private: () })
+        })
+    }
+}
+
+/// While it lives, the calling thread is a loop's.
+pub(super) struct EnteredThread {
+    _private: (),
+}
+
+impl EnteredThread {
+    /// The next note from this thread.
+    pub(super) fn take_note(&self) -> Option<Note> {
+        LOCAL.with_borrow_mut(|local| local.as_mut().and_then(|local| local.notes.pop_front()))
+    }
+
+    pub(super) fn has_notes(&self) -> bool {
+        LOCAL.with_borrow(|local| local.as_ref().is_some_and(|local| !local.notes.is_empty() || local.main))
+    }
+
+    /// Whether the future of `block_on` was woken since the last look.
+    pub(super) fn take_main(&self) -> bool {
+        LOCAL.with_borrow_mut(|local| local.as_mut().is_some_and(|local| std::mem::take(&mut local.main)))
+    }
+
+    pub(super) fn set_main(&self) {
+        LOCAL.with_borrow_mut(|local| {
+            if let Some(local) = local {
+                local.main = true;
+            }
+        });
+    }
+}
+
+impl Drop for EnteredThread {
+    fn drop(&mut self) {
+        LOCAL.with_borrow_mut(|local| *local = None);
+    }
+}

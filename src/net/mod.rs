@@ -1,0 +1,27 @@
+//! The event loops: the only place of the engine with system calls, and the only place that wakes anything.
+//!
+//! An [`EventLoop`] owns sockets. Each connected socket has a [`Session`] that is handed the octets that arrived and
+//! appends the octets to send; the loop knows nothing of HTTP/2 or gRPC. Work without a socket of its own is a
+//! [`Task`]. Other threads reach a loop through its [`LoopHandle`]: they post a message and wake the loop if it sleeps.
+
+mod address;
+mod connection;
+mod event_loop;
+mod inbox;
+mod listener;
+mod mailbox;
+mod session;
+mod sleep;
+mod socket;
+mod timers;
+
+pub use address::{Address, AddressError};
+pub(crate) use event_loop::EventLoop;
+pub(crate) use inbox::Inbox;
+pub(crate) use listener::{BoundListener, Place, SessionFactory};
+pub use mailbox::on_event_loop;
+pub(crate) use mailbox::{ListenerId, LoopHandle, Note};
+pub(crate) use session::{CloseReason, Session, SessionState, Task, Turn};
+pub use sleep::{Sleep, sleep};
+pub use socket::Peer;
+pub(crate) use timers::TimerId;

@@ -1,0 +1,102 @@
+//! What a loop drives: sessions, which have a socket, and tasks, which have none.
+
+use std::io;
+use std::time::Instant;
+
+use lariat_frame::WriteBuf;
+
+use super::mailbox::{LoopHandle, Note, Token};
+use super::socket::Peer;
+use super::timers::{TimerId, Timers};
+
+/// What a session or task is given with each input: the time, the timers, and its own address on the loop.
+pub(crate) struct Turn<'a> {
+    /// Taken once a turn.
+    pub(crate) now: Instant,
+    pub(crate) token: Token,
+    pub(crate) handle: &'a LoopHandle,
+    pub(super) timers: &'a mut Timers<Alarm>,
+}
+
+/// What a timer does when it fires.
+#[derive(Debug)]
+pub(super) enum Alarm {
+    /// `handle_timer` of the session or task.
+    Session(Note),
+    /// The loop's own: a connect that takes too long, or a closed socket that lingers.
+    Connection(Token),
+    /// The loop's own: a listener may accept again.
+    Listener(Token),
+    /// A sleeping future.
+    Sleep(std::sync::Arc<super::sleep::Alarm>),
+}
+
+impl Turn<'_> {
+    /// Has `handle_timer(slot)` called at `deadline`.
+    pub(crate) fn set_timer(&mut self, deadline: Instant, slot: u32) -> TimerId {
+        self.timers.set(deadline, Alarm::Session(Note { token: self.token, slot }))
+    }
+
+    pub(crate) fn cancel_timer(&mut self, timer: TimerId) {
+        self.timers.cancel(timer);
+    }
+}
+
+/// The glue of one connection: octets in, octets out. All calls come from the loop's one thread.
+///
+/// After any batch of the `handle_*` calls the loop calls [`Session::finish_turn`] once and then writes `out`.
+pub(crate) trait Session: Send {
+    /// The socket is connected. Called once, before anything else.
+    fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, peer: Peer);
+    /// Octets arrived. Returns how many were consumed; the rest is shown again, in front of what arrives next.
+    fn handle_input(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, input: &[u8]) -> usize;
+    /// Somebody called [`LoopHandle::wake`] for this slot.
+    fn handle_wake(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, slot: u32);
+    /// A timer set for this slot has fired.
+    fn handle_timer(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, slot: u32);
+    /// Moves what is ready to be sent into `out`.
+    fn finish_turn(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf);
+    /// Everything in `out` has gone to the kernel.
+    fn handle_flushed(&mut self);
+    /// The peer sends no more.
+    fn handle_eof(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf);
+    /// The connection is over, or never came to be. Called once; the session is dropped afterwards.
+    fn handle_closed(&mut self, turn: &mut Turn<'_>, reason: CloseReason);
+    /// What the loop should do with the socket now.
+    fn state(&self) -> SessionState;
+}
+
+/// What a session wants of its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionState {
+    Open,
+    /// Write what is in `out`, but read no more until it is gone.
+    WriteOnly,
+    /// Write what is in `out`, then close.
+    Finished,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum CloseReason {
+    /// The session said [`SessionState::Finished`].
+    Finished,
+    /// The connect failed, or took too long ([`io::ErrorKind::TimedOut`]).
+    ConnectFailed(io::Error),
+    /// Reading or writing failed.
+    Io(io::Error),
+    /// The engine shuts down.
+    EngineStopped,
+}
+
+/// Work on a loop without a socket of its own.
+pub(crate) trait Task: Send {
+    /// The task is on its loop. Called once, before anything else.
+    fn handle_start(&mut self, turn: &mut Turn<'_>);
+    /// Somebody called [`LoopHandle::wake`] for this slot.
+    fn handle_wake(&mut self, turn: &mut Turn<'_>, slot: u32);
+    /// A timer set for this slot has fired.
+    fn handle_timer(&mut self, turn: &mut Turn<'_>, slot: u32);
+    /// Whether the loop may drop the task.
+    fn is_finished(&self) -> bool;
+}

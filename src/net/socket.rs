@@ -1,0 +1,121 @@
+//! A connected stream socket: TCP or Unix. A TLS session will be a further kind here: the loop sees octets only.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::linux::net::SocketAddrExt;
+use std::path::PathBuf;
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry};
+
+use super::Address;
+
+/// A non-blocking connected (or connecting) stream socket.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Peer {
+    /// The peer's IP address and port.
+    Tcp(SocketAddr),
+    /// A Unix socket, with the path the peer bound its own end to, which clients rarely do.
+    Unix(Option<PathBuf>),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Tcp(address) => address.fmt(f),
+            Peer::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
+            Peer::Unix(None) => f.write_str("unix:"),
+        }
+    }
+}
+
+impl Socket {
+    /// Starts to connect without blocking; the socket becomes writable when that has ended either way.
+    pub(crate) fn connect(address: &Address) -> io::Result<Socket> {
+        match address {
+            Address::Tcp(address) => TcpStream::connect(*address).map(Socket::Tcp),
+            Address::Unix(path) => UnixStream::connect(path).map(Socket::Unix),
+            Address::UnixAbstract(name) => {
+                let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+                UnixStream::connect_addr(&address).map(Socket::Unix)
+            }
+        }
+    }
+
+    /// Whether a connect has ended: `Ok(None)` while it is under way.
+    pub(crate) fn connected(&self) -> io::Result<Option<Peer>> {
+        let error = match self {
+            Socket::Tcp(stream) => stream.take_error()?,
+            Socket::Unix(stream) => stream.take_error()?,
+        };
+        if let Some(error) = error {
+            return Err(error);
+        }
+        match self.peer_address() {
+            Ok(peer) => Ok(Some(peer)),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn peer_address(&self) -> io::Result<Peer> {
+        match self {
+            Socket::Tcp(stream) => stream.peer_addr().map(Peer::Tcp),
+            Socket::Unix(stream) => {
+                stream.peer_addr().map(|peer| Peer::Unix(peer.as_pathname().map(PathBuf::from)))
+            }
+        }
+    }
+
+    /// Small writes leave at once: the engine coalesces its own output, so Nagle's algorithm could only delay it.
+    pub(crate) fn set_nodelay(&self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => stream.set_nodelay(true),
+            Socket::Unix(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.read(buffer),
+            Socket::Unix(stream) => stream.read(buffer),
+        }
+    }
+
+    pub(crate) fn write(&mut self, octets: &[IoSlice<'_>]) -> io::Result<usize> {
+        // One slice is by far the most frequent case, and write(2) is cheaper than writev(2).
+        match (self, octets) {
+            (Socket::Tcp(stream), [one]) => stream.write(one),
+            (Socket::Tcp(stream), many) => stream.write_vectored(many),
+            (Socket::Unix(stream), [one]) => stream.write(one),
+            (Socket::Unix(stream), many) => stream.write_vectored(many),
+        }
+    }
+
+    /// Tells the peer that no more octets come, so that it can read what was sent before the socket is closed.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// Registers for both directions at once: the loop is edge-triggered, so this is the only registration ever made.
+    pub(crate) fn register(&mut self, registry: &Registry, token: mio::Token) -> io::Result<()> {
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Socket::Tcp(stream) => stream.register(registry, token, interests),
+            Socket::Unix(stream) => stream.register(registry, token, interests),
+        }
+    }
+}

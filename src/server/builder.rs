@@ -1,0 +1,323 @@
+//! Building and running a server.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lariat_frame::hpack::HeaderList;
+use lariat_http2::{Config, Enforcement, Keepalive};
+
+use super::handler::{Handler, Service};
+use super::router::Router;
+use super::session::Acceptor;
+use super::shutdown::{GracefulStop, Phase, Sessions, Stopped};
+use crate::Error;
+use crate::call::{Inbound, Outbound, Wait};
+use crate::engine::Engine;
+use crate::net::{Address, BoundListener, ListenerId, on_event_loop};
+use crate::rpc::{DEFAULT_MAX_RECEIVE_SIZE, Raw, Status, trailers};
+
+/// Windows below HTTP/2's initial one cannot be announced before the peer may have used it (grpc-go ignores them too).
+const MIN_WINDOW: u32 = 65_535;
+
+/// Builds a [`Server`].
+pub struct ServerBuilder {
+    engine: Option<Engine>,
+    secure: bool,
+    router: Router,
+    error: Option<Error>,
+    options: Options,
+    http2: Config,
+}
+
+/// What the sessions of a server need to know.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) router: Router,
+    pub(super) options: Options,
+    pub(super) http2: Config,
+    pub(super) sessions: Arc<Sessions>,
+    /// The trailers of calls that ended well, made once.
+    pub(super) ok: Arc<HeaderList>,
+}
+
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) max_receive_message_size: usize,
+    pub(super) max_send_message_size: usize,
+    pub(super) max_connections: usize,
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        ServerBuilder {
+            engine: None,
+            secure: false,
+            router: Router::default(),
+            error: None,
+            options: Options {
+                max_receive_message_size: DEFAULT_MAX_RECEIVE_SIZE,
+                max_send_message_size: usize::MAX,
+                max_connections: usize::MAX,
+            },
+            http2: Config {
+                keepalive: Keepalive {
+                    time: Some(Duration::from_secs(2 * 60 * 60)),
+                    timeout: Duration::from_secs(20),
+                    permit_without_stream: true,
+                },
+                ..Config::default()
+            },
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// Serves without TLS (HTTP/2 with prior knowledge).
+    pub fn plaintext(mut self) -> Self {
+        self.secure = true;
+        self
+    }
+
+    /// Adds a service. Several can share one server.
+    pub fn add_service(mut self, service: impl Service) -> Self {
+        if let Err(error) = self.router.add_service(&service) {
+            self.error.get_or_insert(error);
+        }
+        self
+    }
+
+    /// Serves every path that no service has, with the raw octets of the messages: what a proxy needs. Without it such
+    /// calls end with UNIMPLEMENTED.
+    pub fn unknown_service_handler<F, Fut>(mut self, serve: F) -> Self
+    where
+        F: Fn(Inbound<bytes::Bytes>, Outbound<bytes::Bytes>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Status>> + Send + 'static,
+    {
+        self.router.set_fallback(Handler::bidi_streaming::<Raw, _, _, _, _>("", serve));
+        self
+    }
+
+    /// Runs the server on this engine rather than on the process's default one.
+    pub fn engine(mut self, engine: &Engine) -> Self {
+        self.engine = Some(engine.clone());
+        self
+    }
+
+    /// The largest request message accepted, in octets. Default: 4 MiB. A larger one ends its call with
+    /// RESOURCE_EXHAUSTED.
+    pub fn max_receive_message_size(mut self, octets: usize) -> Self {
+        self.options.max_receive_message_size = octets;
+        self
+    }
+
+    /// The largest response message sent, in octets. Default: what the wire format allows, 4 GiB.
+    pub fn max_send_message_size(mut self, octets: usize) -> Self {
+        self.options.max_send_message_size = octets;
+        self
+    }
+
+    /// Calls that may run at once on one connection. Default: 256. More are refused with REFUSED_STREAM, which clients
+    /// avoid by waiting since they are told the limit.
+    pub fn max_concurrent_streams(mut self, streams: u32) -> Self {
+        self.http2.max_concurrent_streams = Some(streams);
+        self
+    }
+
+    /// Connections that may be open at once. Default: as many as the process has descriptors for. More are closed at
+    /// once.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.options.max_connections = connections;
+        self
+    }
+
+    /// The largest list of request headers accepted, counted as RFC 9113 §6.5.2 does. Default: 16 KiB.
+    pub fn max_header_list_size(mut self, octets: u32) -> Self {
+        self.http2.max_header_list_size = octets;
+        self
+    }
+
+    /// The initial flow-control window of each stream, in octets. Default: 256 KiB; it grows with the measured
+    /// bandwidth-delay product unless [`adaptive_window`](Self::adaptive_window) is off. Values below 64 KiB are raised.
+    pub fn initial_stream_window_size(mut self, octets: u32) -> Self {
+        self.http2.initial_stream_window = octets.max(MIN_WINDOW);
+        self
+    }
+
+    /// The initial flow-control window of each connection, in octets. Default: 1 MiB. Values below 64 KiB are raised.
+    pub fn initial_connection_window_size(mut self, octets: u32) -> Self {
+        self.http2.initial_connection_window = octets.max(MIN_WINDOW);
+        self
+    }
+
+    /// Whether windows grow with the measured bandwidth-delay product. Default: yes.
+    pub fn adaptive_window(mut self, adaptive: bool) -> Self {
+        self.http2.adaptive_window = adaptive;
+        self
+    }
+
+    /// A connection on which nothing arrives for `time` is pinged, and closed if nothing arrives for `timeout` more.
+    /// Default: 2 hours and 20 seconds.
+    pub fn keepalive(mut self, time: Duration, timeout: Duration) -> Self {
+        self.http2.keepalive =
+            Keepalive { time: Some(time.max(Duration::from_secs(1))), timeout, permit_without_stream: true };
+        self
+    }
+
+    /// How often clients may ping: a client that pings more often than every `min_time`, or without a call unless
+    /// `permit_without_stream`, is sent away with ENHANCE_YOUR_CALM. Default: 5 minutes, not without a call.
+    pub fn keepalive_enforcement(mut self, min_time: Duration, permit_without_stream: bool) -> Self {
+        self.http2.enforcement = Enforcement { min_time, permit_without_stream };
+        self
+    }
+
+    /// A connection without calls for this long is closed gracefully. Default: never.
+    pub fn max_connection_idle(mut self, time: Duration) -> Self {
+        self.http2.max_connection_idle = Some(time);
+        self
+    }
+
+    /// A connection of this age (give or take a tenth, so that not all end together) is closed gracefully; after `grace`
+    /// more the calls still running are cut off. Default: never.
+    pub fn max_connection_age(mut self, age: Duration, grace: Option<Duration>) -> Self {
+        self.http2.max_connection_age = Some(age);
+        self.http2.max_connection_age_grace = grace;
+        self
+    }
+
+    /// Starts to serve at an address: `host:port` (`[::]:50051` for every interface, port 0 for any free one),
+    /// `unix:/path` or `unix-abstract:name`.
+    ///
+    /// # Errors
+    ///
+    /// When the builder's options contradict each other, the address cannot be read, or the system refuses it.
+    pub fn bind(self, address: &str) -> Result<Server, Error> {
+        self.bind_address(&Address::parse_listen(address)?)
+    }
+
+    /// [`bind`](Self::bind), for an address that is one already.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn bind_address(self, address: &Address) -> Result<Server, Error> {
+        if !self.secure {
+            return Err(Error::SecurityNotChosen { what: "server" });
+        }
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
+        let sessions = Arc::new(Sessions::new());
+        let shared = Arc::new(Shared {
+            router: self.router,
+            options: self.options,
+            http2: self.http2,
+            sessions,
+            ok: trailers::ok_template(),
+        });
+        let mut server = Server { engine, shared, listeners: Vec::new() };
+        server.listen_address(address)?;
+        Ok(server)
+    }
+
+    /// [`bind`](Self::bind), then blocks until the server is stopped, which here only the end of the process does: use
+    /// `bind` for a server that should be stopped.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn serve(self, address: &str) -> Result<(), Error> {
+        let server = self.bind(address)?;
+        if server.engine.is_current_thread() {
+            server.engine.clone().block_on(server.stopped());
+        } else {
+            server.stopped().wait();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// A running gRPC server. Dropping it stops it, as [`stop`](Server::stop) does.
+#[derive(Debug)]
+pub struct Server {
+    engine: Engine,
+    shared: Arc<Shared>,
+    listeners: Vec<(ListenerId, Address)>,
+}
+
+impl Server {
+    /// A builder with grpc-go's defaults, except where a limit guards against hostile clients.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// Where the server listens; with port 0 asked for, the port that the system chose.
+    pub fn local_address(&self) -> &Address {
+        &self.listeners[0].1
+    }
+
+    /// Listens at a further address.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be read, or the system refuses it.
+    pub fn listen(&mut self, address: &str) -> Result<&Address, Error> {
+        self.listen_address(&Address::parse_listen(address)?)
+    }
+
+    fn listen_address(&mut self, address: &Address) -> Result<&Address, Error> {
+        let acceptor = Arc::new(Acceptor::new(Arc::clone(&self.shared)));
+        let bound = BoundListener::bind(address, self.engine.place(), acceptor)
+            .map_err(|error| Error::Bind { address: address.clone(), error })?;
+        let id = ListenerId::next();
+        self.listeners.push((id, bound.address().clone()));
+        self.engine.choose_loop().listen(id, bound);
+        Ok(&self.listeners[self.listeners.len() - 1].1)
+    }
+
+    /// Connections open now.
+    pub fn connections(&self) -> usize {
+        self.shared.sessions.len()
+    }
+
+    /// Stops gracefully: no new connections, no new calls, and those under way may finish. What is still running after
+    /// `limit` is cut off. The returned future is true if nothing was.
+    pub fn graceful_stop(&self, limit: Duration) -> GracefulStop {
+        self.close_listeners();
+        GracefulStop::new(Arc::clone(&self.shared.sessions), limit)
+    }
+
+    /// Stops at once: listeners and connections are closed, handlers dropped; clients see UNAVAILABLE.
+    pub fn stop(&self) -> Stopped {
+        self.close_listeners();
+        self.shared.sessions.enter(Phase::Stopped);
+        self.stopped()
+    }
+
+    /// Ready when the server was stopped and its last connection is gone.
+    pub fn stopped(&self) -> Stopped {
+        Stopped { sessions: Arc::clone(&self.shared.sessions) }
+    }
+
+    fn close_listeners(&self) {
+        for handle in self.engine.place().iter() {
+            self.listeners.iter().for_each(|(id, _)| handle.close_listener(*id));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let stopped = self.stop();
+        if !on_event_loop() && !self.engine.is_current_thread() {
+            stopped.wait();
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What a user adds to a server: services, made of handlers for their methods.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::invocation::{Invocation, Invoke, Start, Started};
+use super::responder::Responder;
+use crate::call::{Inbound, Outbound, Request, Response};
+use crate::rpc::{Codec, Status};
+
+/// A gRPC service: what generated `..Server` types implement.
+pub trait Service: Send + Sync + 'static {
+    /// The full name with its package, such as `helloworld.Greeter`.
+    fn name(&self) -> &str;
+    /// A handler for each method.
+    fn methods(&self) -> Vec<Handler>;
+}
+
+/// Whether a method's request and response are one message or a stream of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MethodKind {
+    /// One message each way.
+    Unary,
+    /// A stream of requests, one response.
+    ClientStreaming,
+    /// One request, a stream of responses.
+    ServerStreaming,
+    /// A stream each way.
+    BidiStreaming,
+}
+
+impl MethodKind {
+    /// Whether the client sends any number of messages.
+    pub fn has_streaming_request(self) -> bool {
+        matches!(self, MethodKind::ClientStreaming | MethodKind::BidiStreaming)
+    }
+}
+
+/// One method: its name and the `async fn` that serves it.
+#[derive(Clone)]
+pub struct Handler {
+    name: String,
+    kind: MethodKind,
+    subtype: &'static str,
+    make: Arc<dyn Fn() -> Box<dyn Invocation> + Send + Sync>,
+}
+
+impl Handler {
+    /// A method with one request and one response.
+    pub fn unary<C, Req, Resp, F, Fut>(name: impl Into<String>, serve: F) -> Handler
+    where
+        C: Codec<Req> + Codec<Resp>,
+        Req: Send + 'static,
+        Resp: Send + 'static,
+        F: Fn(Request<Req>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response<Resp>, Status>> + Send + 'static,
+    {
+        let start = move |start: Start<'_>| {
+            let message = <C as Codec<Req>>::decode(start.message)?;
+            Ok((serve(Request::received(message, start.context)), Started::default()))
+        };
+        Handler::new::<C, Req, _, _>(name, MethodKind::Unary, start, |responder, result| {
+            responder.respond::<C, Resp>(result)
+        })
+    }
+
+    /// A method with one request and a stream of responses.
+    pub fn server_streaming<C, Req, Resp, F, Fut>(name: impl Into<String>, serve: F) -> Handler
+    where
+        C: Codec<Req> + Codec<Resp>,
+        Req: Send + 'static,
+        Resp: Send + 'static,
+        F: Fn(Request<Req>, Outbound<Resp>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Status>> + Send + 'static,
+    {
+        let start = move |start: Start<'_>| {
+            let message = <C as Codec<Req>>::decode(start.message)?;
+            let outbound = Outbound::new::<C>(Some(start.link), start.max_send_message_size);
+            let started = Started { outbound: Some(Arc::clone(outbound.stream())), inbound: None };
+            Ok((serve(Request::received(message, start.context), outbound), started))
+        };
+        Handler::new::<C, Req, _, _>(name, MethodKind::ServerStreaming, start, |responder, result| {
+            responder.end(result)
+        })
+    }
+
+    /// A method with a stream of requests and one response.
+    pub fn client_streaming<C, Req, Resp, F, Fut>(name: impl Into<String>, serve: F) -> Handler
+    where
+        C: Codec<Req> + Codec<Resp>,
+        Req: Send + 'static,
+        Resp: Send + 'static,
+        F: Fn(Inbound<Req>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response<Resp>, Status>> + Send + 'static,
+    {
+        let start = move |start: Start<'_>| {
+            let inbound = Inbound::new::<C>(Some(start.link), Some(start.context));
+            let started = Started { inbound: Some(inbound.stream().clone()), outbound: None };
+            Ok((serve(inbound), started))
+        };
+        Handler::new::<C, Req, _, _>(name, MethodKind::ClientStreaming, start, |responder, result| {
+            responder.respond::<C, Resp>(result)
+        })
+    }
+
+    /// A method with a stream each way.
+    pub fn bidi_streaming<C, Req, Resp, F, Fut>(name: impl Into<String>, serve: F) -> Handler
+    where
+        C: Codec<Req> + Codec<Resp>,
+        Req: Send + 'static,
+        Resp: Send + 'static,
+        F: Fn(Inbound<Req>, Outbound<Resp>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Status>> + Send + 'static,
+    {
+        let start = move |start: Start<'_>| {
+            let inbound = Inbound::new::<C>(Some(start.link.clone()), Some(start.context));
+            let outbound = Outbound::new::<C>(Some(start.link), start.max_send_message_size);
+            let started = Started {
+                inbound: Some(inbound.stream().clone()),
+                outbound: Some(Arc::clone(outbound.stream())),
+            };
+            Ok((serve(inbound, outbound), started))
+        };
+        Handler::new::<C, Req, _, _>(name, MethodKind::BidiStreaming, start, |responder, result| {
+            responder.end(result)
+        })
+    }
+
+    fn new<C, Req, S, Fut>(
+        name: impl Into<String>,
+        kind: MethodKind,
+        start: S,
+        deliver: fn(&mut Responder<'_>, Fut::Output),
+    ) -> Handler
+    where
+        C: Codec<Req>,
+        S: Fn(Start<'_>) -> Result<(Fut, Started), Status> + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+    {
+        let start = Arc::new(start);
+        Handler {
+            name: name.into(),
+            kind,
+            subtype: C::SUBTYPE,
+            make: Arc::new(move || Box::new(Invoke::new(Arc::clone(&start), deliver))),
+        }
+    }
+
+    /// The method's name without its service.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which sides are streams.
+    pub fn kind(&self) -> MethodKind {
+        self.kind
+    }
+
+    pub(super) fn subtype(&self) -> &'static str {
+        self.subtype
+    }
+
+    pub(super) fn invocation(&self) -> Box<dyn Invocation> {
+        (self.make)()
+    }
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,77 @@
+//! One run of a handler: its future, in a place that the next run of the same handler uses again.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::responder::Responder;
+use crate::call::{CallContext, Link, OutboundStream, Receiver};
+use crate::rpc::{Payload, Status};
+
+/// What a run starts with.
+pub(super) struct Start<'a> {
+    pub(super) context: CallContext,
+    /// The request, for methods that have one; empty for the others.
+    pub(super) message: Payload<'a>,
+    /// Where the session listens for the streams of the call.
+    pub(super) link: Link,
+    pub(super) max_send_message_size: usize,
+}
+
+/// The session's ends of the streams of a run.
+#[derive(Default)]
+pub(super) struct Started {
+    pub(super) inbound: Option<Arc<dyn Receiver>>,
+    pub(super) outbound: Option<Arc<OutboundStream>>,
+}
+
+/// A handler's future, started and polled by the session, with its type erased.
+pub(super) trait Invocation: Send {
+    /// Decodes the request and makes the future. A run that has ended or was cleared may be followed by another.
+    fn start(&mut self, start: Start<'_>) -> Result<Started, Status>;
+    /// Polls the future; if it is ready, hands its output to the responder and drops it.
+    fn poll(&mut self, cx: &mut Context<'_>, responder: &mut Responder<'_>) -> Poll<()>;
+    /// Drops the future.
+    fn clear(&mut self);
+}
+
+/// The only [`Invocation`]: `S` makes the future. Its memory is allocated once and filled again for each run.
+pub(super) struct Invoke<S, Fut: Future> {
+    start: Arc<S>,
+    future: Pin<Box<Option<Fut>>>,
+    deliver: fn(&mut Responder<'_>, Fut::Output),
+}
+
+impl<S, Fut: Future> Invoke<S, Fut> {
+    pub(super) fn new(start: Arc<S>, deliver: fn(&mut Responder<'_>, Fut::Output)) -> Self {
+        Invoke { start, future: Box::pin(None), deliver }
+    }
+}
+
+impl<S, Fut> Invocation for Invoke<S, Fut>
+where
+    S: Fn(Start<'_>) -> Result<(Fut, Started), Status> + Send + Sync,
+    Fut: Future + Send,
+{
+    fn start(&mut self, start: Start<'_>) -> Result<Started, Status> {
+        let (future, started) = (self.start)(start)?;
+        self.future.set(Some(future));
+        Ok(started)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, responder: &mut Responder<'_>) -> Poll<()> {
+        let Some(future) = self.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
+        match future.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(output) => {
+                self.future.set(None);
+                (self.deliver)(responder, output);
+                Poll::Ready(())
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        self.future.set(None);
+    }
+}

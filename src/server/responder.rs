@@ -1,0 +1,118 @@
+//! Writes what a handler returned: head, message and trailers, straight into the connection's output.
+
+use std::sync::Arc;
+
+use lariat_frame::hpack::HeaderList;
+use lariat_frame::{ErrorCode, WriteBuf};
+use lariat_http2::{Connection, HeaderBlock, SendError, StreamKey};
+
+use crate::call::Response;
+use crate::rpc::{Codec, Metadata, Status, check_send_len, message_prefix, trailers};
+
+/// Messages from this size on get a buffer of their own and are chained to the output, not copied.
+const OWN_BUFFER: usize = 8 * 1024;
+
+/// Where a handler's outcome goes.
+pub(super) struct Responder<'a> {
+    pub(super) http2: &'a mut Connection,
+    pub(super) out: &'a mut WriteBuf,
+    pub(super) key: StreamKey,
+    pub(super) head: &'a Arc<HeaderList>,
+    /// The trailers of a call that ended well without trailers of its own.
+    pub(super) ok: &'a Arc<HeaderList>,
+    pub(super) max_send_message_size: usize,
+    /// How a streaming response ended; its trailers follow when its messages are sent.
+    pub(super) ended: Option<Result<(), Status>>,
+}
+
+impl Responder<'_> {
+    /// Writes a whole response, or the status of a call that has none.
+    pub(super) fn respond<C: Codec<T>, T>(&mut self, result: Result<Response<T>, Status>) {
+        let (message, metadata, trailers) = match result {
+            Ok(response) => response.into_parts(),
+            Err(status) => return self.fail(&status),
+        };
+        let size = C::encoded_len(&message);
+        let length = match check_send_len(size, self.max_send_message_size) {
+            Ok(length) => length,
+            Err(status) => return self.fail(&status),
+        };
+        self.send_head(&metadata);
+        let framed = size + 5;
+        let mut append = |out: &mut Vec<u8>| {
+            out.extend_from_slice(&message_prefix(length));
+            C::encode(&message, out);
+        };
+        let in_place = framed < OWN_BUFFER
+            && self.http2.send_data_in_place(self.key, framed, false, self.out, &mut append);
+        if !in_place {
+            let mut buffer = Vec::with_capacity(framed);
+            append(&mut buffer);
+            // An error means that the stream is gone, of which the session has an event.
+            let _ = self.http2.send_data(self.key, buffer.into(), false, self.out);
+        }
+        self.send_trailers(&Ok(trailers));
+    }
+
+    /// Takes the end of a streaming response.
+    pub(super) fn end(&mut self, result: Result<(), Status>) {
+        self.ended = Some(result);
+    }
+
+    /// Ends a call of which nothing was sent yet.
+    pub(super) fn fail(&mut self, status: &Status) {
+        let mut fields = HeaderList::new();
+        trailers::write(status, &mut fields);
+        self.send_block(HeaderBlock { template: Some(self.head), fields: Some(&fields) }, true);
+    }
+
+    /// Writes the response's head.
+    pub(super) fn send_head(&mut self, metadata: &Metadata) {
+        if metadata.is_empty() {
+            self.send_block(HeaderBlock::from(self.head), false);
+        } else {
+            let mut fields = HeaderList::new();
+            metadata.write_to(&mut fields);
+            self.send_block(HeaderBlock { template: Some(self.head), fields: Some(&fields) }, false);
+        }
+    }
+
+    /// Writes the trailers, behind everything sent before.
+    pub(super) fn send_trailers(&mut self, result: &Result<Metadata, Status>) {
+        match result {
+            Ok(metadata) if metadata.is_empty() => self.send_block(HeaderBlock::from(self.ok), true),
+            Ok(metadata) => {
+                let mut fields = HeaderList::new();
+                metadata.write_to(&mut fields);
+                self.send_block(HeaderBlock { template: Some(self.ok), fields: Some(&fields) }, true);
+            }
+            Err(status) => {
+                let mut fields = HeaderList::new();
+                trailers::write(status, &mut fields);
+                self.send_block(HeaderBlock::from(&fields), true);
+            }
+        }
+    }
+
+    fn send_block(&mut self, block: HeaderBlock<'_>, end_stream: bool) {
+        // Any other error means that the stream is gone, of which the session has an event.
+        if let Err(SendError::HeaderListTooLarge { size, limit }) =
+            self.http2.send_headers(self.key, block, end_stream, self.out)
+        {
+            self.fail_for_size(size, limit);
+        }
+    }
+
+    /// The peer must learn that the call failed, and why as far as its limit allows.
+    fn fail_for_size(&mut self, size: usize, limit: usize) {
+        let status = Status::internal(format!(
+            "header list size to send violates the maximum size ({limit} octets) set by client: {size}"
+        ));
+        let mut fields = HeaderList::new();
+        trailers::write(&status, &mut fields);
+        let block = HeaderBlock { template: Some(self.head), fields: Some(&fields) };
+        if self.http2.send_headers(self.key, block, true, self.out).is_err() {
+            self.http2.reset(self.key, ErrorCode::INTERNAL_ERROR, self.out);
+        }
+    }
+}

@@ -1,0 +1,633 @@
+//! One connection of a server: makes calls of HTTP/2 events and runs their handlers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use lariat_frame::hpack::HeaderList;
+use lariat_frame::{ErrorCode, WriteBuf};
+use lariat_http2::{Connection, Event, HeaderBlock, HeadersKind, Initiator, StreamKey};
+use slab::Slab;
+
+use super::builder::Shared;
+use super::invocation::{Invocation, Start, Started};
+use super::responder::Responder;
+use super::shutdown::Phase;
+use crate::call::{CallContext, CancellationToken, Link, OutboundStream, Receiver};
+use crate::net::{CloseReason, Note, Peer, Session, SessionFactory, SessionState, TimerId, Turn};
+use crate::rpc::{Cardinality, Metadata, PREFIX_LEN, Payload, Rejection, RequestHead, ServerCall, Status};
+
+/// The slot of the connection's own timer.
+const CONNECTION_SLOT: u32 = u32::MAX;
+/// The slot by which the server tells its sessions that it stops.
+const SERVER_SLOT: u32 = u32::MAX - 1;
+/// The slot of the timer for giving memory back.
+const REST_SLOT: u32 = u32::MAX - 2;
+/// How long a connection keeps the memory of its calls for the next ones.
+const REST_AFTER: Duration = Duration::from_secs(1);
+/// Header lists whose route is remembered. Clients send few distinct ones that repeat to the octet.
+const CACHED_ROUTES: usize = 16;
+/// Runs and tokens kept for the next calls.
+const KEPT: usize = 64;
+
+/// Makes the sessions of a listener.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    shared: Arc<Shared>,
+}
+
+impl Acceptor {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Acceptor { shared }
+    }
+}
+
+impl SessionFactory for Acceptor {
+    fn accept(&self, _peer: &Peer) -> Option<Box<dyn Session>> {
+        let id = self.shared.sessions.admit(self.shared.options.max_connections)?;
+        Some(Box::new(ServerSession::new(Arc::clone(&self.shared), id)))
+    }
+}
+
+/// The glue of one accepted connection.
+pub(super) struct ServerSession {
+    shared: Arc<Shared>,
+    id: u64,
+    /// Made when the socket is on its loop.
+    open: Option<Open>,
+}
+
+struct Open {
+    shared: Arc<Shared>,
+    http2: Connection,
+    peer: Peer,
+    link: Link,
+    calls: Slab<Call>,
+    routes: Vec<KnownRoute>,
+    next_route: usize,
+    /// One waker a slot of `calls`, made at its first use.
+    wakers: Vec<Waker>,
+    idle_runs: Vec<(u32, Box<dyn Invocation>)>,
+    idle_tokens: Vec<CancellationToken>,
+    timer: Option<(Instant, TimerId)>,
+    /// The timer for giving memory back runs.
+    resting: bool,
+}
+
+/// What the head of a request says, for a list of headers that comes again and again.
+struct KnownRoute {
+    headers: Arc<HeaderList>,
+    route: u32,
+    timeout: Option<Duration>,
+}
+
+/// One call on the connection.
+struct Call {
+    key: StreamKey,
+    route: u32,
+    grammar: ServerCall,
+    /// Until the handler starts.
+    context: Option<CallContext>,
+    cancellation: CancellationToken,
+    deadline: Option<TimerId>,
+    run: Option<Box<dyn Invocation>>,
+    inbound: Option<Arc<dyn Receiver>>,
+    outbound: Option<Arc<OutboundStream>>,
+    /// The handler's outcome, while messages it sent before wait for the client's window.
+    ended: Option<Result<(), Status>>,
+}
+
+impl ServerSession {
+    fn new(shared: Arc<Shared>, id: u64) -> Self {
+        ServerSession { shared, id, open: None }
+    }
+}
+
+impl Drop for ServerSession {
+    fn drop(&mut self) {
+        self.open = None;
+        self.shared.sessions.remove(self.id);
+    }
+}
+
+impl Session for ServerSession {
+    fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, peer: Peer) {
+        let link = Link { handle: turn.handle.clone(), note: Note { token: turn.token, slot: SERVER_SLOT } };
+        let phase = self.shared.sessions.open(self.id, link.clone());
+        let seed = self.id ^ u64::from(std::process::id()) << 32;
+        let http2 = Connection::server(self.shared.http2.clone(), turn.now, seed, out);
+        let mut open = Open {
+            shared: Arc::clone(&self.shared),
+            http2,
+            peer,
+            link,
+            calls: Slab::new(),
+            routes: Vec::new(),
+            next_route: 0,
+            wakers: Vec::new(),
+            idle_runs: Vec::new(),
+            idle_tokens: Vec::new(),
+            timer: None,
+            resting: false,
+        };
+        open.enter_phase(turn, out, phase);
+        self.open = Some(open);
+    }
+
+    fn handle_input(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, input: &[u8]) -> usize {
+        let Some(open) = &mut self.open else { return input.len() };
+        let mut consumed = 0;
+        loop {
+            let (count, event) = open.http2.handle_input(turn.now, &input[consumed..], out);
+            consumed += count;
+            let Some(event) = event else { return consumed };
+            open.handle_event(turn, out, event);
+            if !open.http2.wants_input() {
+                return consumed;
+            }
+        }
+    }
+
+    fn handle_wake(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, slot: u32) {
+        let Some(open) = &mut self.open else { return };
+        if slot == SERVER_SLOT {
+            let phase = open.shared.sessions.phase();
+            open.enter_phase(turn, out, phase);
+        } else {
+            open.poll_call(turn, out, slot as usize);
+        }
+    }
+
+    fn handle_timer(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, slot: u32) {
+        let Some(open) = &mut self.open else { return };
+        if slot == CONNECTION_SLOT {
+            open.timer = None;
+            open.http2.handle_timeout(turn.now, out);
+        } else if slot == REST_SLOT {
+            open.rest(out);
+        } else if let Some(call) = open.calls.get_mut(slot as usize) {
+            call.deadline = None;
+            let key = call.key;
+            open.cancel_call(
+                turn,
+                slot as usize,
+                Status::deadline_exceeded("the deadline of the call has passed"),
+            );
+            open.http2.reset(key, ErrorCode::CANCEL, out);
+        }
+    }
+
+    fn finish_turn(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf) {
+        let Some(open) = &mut self.open else { return };
+        while let Some(event) = open.http2.poll_event() {
+            open.handle_event(turn, out, event);
+        }
+        open.http2.poll_output(turn.now, out);
+        open.arm_timer(turn);
+        open.plan_rest(turn);
+    }
+
+    fn handle_flushed(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.http2.handle_flushed();
+        }
+    }
+
+    fn handle_eof(&mut self, turn: &mut Turn<'_>, _out: &mut WriteBuf) {
+        if let Some(open) = &mut self.open {
+            open.http2.handle_eof(turn.now);
+        }
+    }
+
+    fn handle_closed(&mut self, turn: &mut Turn<'_>, _reason: CloseReason) {
+        if let Some(mut open) = self.open.take() {
+            for index in 0..open.calls.capacity() {
+                open.cancel_call(turn, index, Status::cancelled("the client's connection was lost"));
+            }
+            if let Some((_, timer)) = open.timer {
+                turn.cancel_timer(timer);
+            }
+        }
+    }
+
+    fn state(&self) -> SessionState {
+        match &self.open {
+            Some(open) if open.http2.is_closed() => SessionState::Finished,
+            Some(open) if !open.http2.wants_input() => SessionState::WriteOnly,
+            _ => SessionState::Open,
+        }
+    }
+}
+
+impl Open {
+    fn handle_event(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, event: Event<'_>) {
+        match event {
+            Event::Headers { stream, kind: HeadersKind::Request, headers, end_stream, .. } => {
+                self.begin_call(turn, out, stream, headers, end_stream);
+            }
+            Event::Headers { stream, token, end_stream, .. } => {
+                if end_stream && self.is_current(token, stream) {
+                    self.handle_end_stream(turn, out, token as usize);
+                }
+            }
+            Event::Data { stream, token, payload, end_stream } => {
+                if self.is_current(token, stream) {
+                    self.handle_data(turn, out, token as usize, payload, end_stream);
+                }
+            }
+            Event::Reset { stream, token, code, by, .. } => {
+                if self.is_current(token, stream) {
+                    let rule = match by {
+                        Initiator::Remote => None,
+                        Initiator::Library(rule) => Some(rule),
+                    };
+                    let status = self.calls[token as usize].grammar.handle_reset(code, rule, false);
+                    self.cancel_call(turn, token as usize, status);
+                }
+            }
+            Event::Writable { stream, token } => {
+                if self.is_current(token, stream) {
+                    self.move_streams(turn, out, token as usize);
+                }
+            }
+            Event::Ready | Event::GoAway { .. } | Event::StreamsAvailable | Event::Closed => {}
+        }
+    }
+
+    fn is_current(&self, token: u32, stream: StreamKey) -> bool {
+        self.calls.get(token as usize).is_some_and(|call| call.key == stream)
+    }
+
+    fn begin_call(
+        &mut self,
+        turn: &mut Turn<'_>,
+        out: &mut WriteBuf,
+        key: StreamKey,
+        headers: Arc<HeaderList>,
+        end_stream: bool,
+    ) {
+        let known = self.routes.iter().find(|known| Arc::ptr_eq(&known.headers, &headers));
+        let (route, timeout) = match known {
+            Some(known) => (known.route, known.timeout),
+            None => match self.find_route(&headers) {
+                Ok(found) => found,
+                Err(rejection) => {
+                    let mut fields = HeaderList::new();
+                    rejection.write_to(&mut fields);
+                    // An error means that the stream is gone already.
+                    let _ = self.http2.send_headers(key, HeaderBlock::from(&fields), true, out);
+                    return;
+                }
+            },
+        };
+        let deadline = timeout.and_then(|timeout| turn.now.checked_add(timeout));
+        let cancellation = self.idle_tokens.pop().unwrap_or_default();
+        let context = CallContext {
+            metadata: Metadata::received(headers),
+            peer: self.peer.clone(),
+            deadline,
+            cancellation: cancellation.clone(),
+        };
+        let streaming = self.shared.router.route(route).handler.kind().has_streaming_request();
+        let requests = if streaming { Cardinality::Many } else { Cardinality::One };
+        let index = self.calls.insert(Call {
+            key,
+            route,
+            grammar: ServerCall::new(requests, self.shared.options.max_receive_message_size),
+            context: Some(context),
+            cancellation,
+            deadline: None,
+            run: None,
+            inbound: None,
+            outbound: None,
+            ended: None,
+        });
+        self.http2.set_token(key, index as u32);
+        if let Some(deadline) = deadline {
+            self.calls[index].deadline = Some(turn.set_timer(deadline, index as u32));
+        }
+        if streaming {
+            self.start_run(turn, out, index, Payload::Borrowed(&[]));
+        }
+        if end_stream && self.is_current(index as u32, key) {
+            self.handle_end_stream(turn, out, index);
+        }
+    }
+
+    /// Reads the head of a request and finds its handler.
+    fn find_route(&mut self, headers: &Arc<HeaderList>) -> Result<(u32, Option<Duration>), Rejection> {
+        let head = RequestHead::parse(headers)?;
+        head.check_encoding("identity")?;
+        let Some(route) = self.shared.router.find(head.path) else {
+            let (service, method) = (head.service(), head.method());
+            return Err(Rejection::from(match self.shared.router.has_service(service) {
+                true => Status::unimplemented(format!("unknown method {method} for service {service}")),
+                false => Status::unimplemented(format!("unknown service {service}")),
+            }));
+        };
+        // A list that the connection keeps too will come again.
+        if Arc::strong_count(headers) > 1 {
+            let known = KnownRoute { headers: Arc::clone(headers), route, timeout: head.timeout };
+            match self.routes.get_mut(self.next_route) {
+                Some(place) => *place = known,
+                None => self.routes.push(known),
+            }
+            self.next_route = (self.next_route + 1) % CACHED_ROUTES;
+        }
+        Ok((route, head.timeout))
+    }
+
+    fn handle_data(
+        &mut self,
+        turn: &mut Turn<'_>,
+        out: &mut WriteBuf,
+        index: usize,
+        payload: &[u8],
+        end_stream: bool,
+    ) {
+        let call = &mut self.calls[index];
+        let Some(inbound) = &call.inbound else {
+            return match call.grammar.handle_one(payload, end_stream) {
+                // The whole request is here; the handler starts on the octets where they were read, if it lies in one.
+                Ok(Some(message)) => self.start_run(turn, out, index, message.payload),
+                // One message is bounded by its limit, so what arrived of it can be credited at once.
+                Ok(None) => self.http2.release(call.key, payload.len(), out),
+                Err(status) => self.fail_call(turn, out, index, &status),
+            };
+        };
+        let mut rest = payload;
+        loop {
+            let delivered = match call.grammar.handle_data(&mut rest) {
+                Ok(Some(message)) => {
+                    let octets = message.payload.len() + PREFIX_LEN;
+                    inbound.handle_message(message.payload, octets)
+                }
+                Ok(None) => break,
+                Err(status) => Err(status),
+            };
+            if let Err(status) = delivered {
+                return self.fail_call(turn, out, index, &status);
+            }
+        }
+        if end_stream {
+            return self.handle_end_stream(turn, out, index);
+        }
+        if inbound.is_abandoned() {
+            self.http2.release(call.key, inbound.take_consumed(), out);
+        }
+        let expected = call.grammar.expected();
+        if expected > 0 {
+            self.http2.expect(call.key, expected, out);
+        }
+    }
+
+    fn handle_end_stream(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize) {
+        let call = &mut self.calls[index];
+        let Some(inbound) = &call.inbound else {
+            return match call.grammar.handle_one(&[], true) {
+                Ok(Some(message)) => self.start_run(turn, out, index, message.payload),
+                // The request was complete before, and its handler runs.
+                Ok(None) => {}
+                Err(status) => self.fail_call(turn, out, index, &status),
+            };
+        };
+        match call.grammar.handle_end() {
+            Ok(()) => inbound.handle_end(Ok(Metadata::new())),
+            Err(status) => self.fail_call(turn, out, index, &status),
+        }
+    }
+
+    /// Starts the handler and polls it once.
+    fn start_run(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize, message: Payload<'_>) {
+        let call = &mut self.calls[index];
+        let Some(context) = call.context.take() else { return };
+        let route = call.route;
+        let mut run = match self.idle_runs.iter().rposition(|(id, _)| *id == route) {
+            Some(place) => self.idle_runs.swap_remove(place).1,
+            None => self.shared.router.route(route).handler.invocation(),
+        };
+        let link =
+            Link { handle: self.link.handle.clone(), note: Note { token: turn.token, slot: index as u32 } };
+        let max_send_message_size = self.shared.options.max_send_message_size;
+        let start = Start { context, message, link, max_send_message_size };
+        match catch_unwind(AssertUnwindSafe(|| run.start(start))).unwrap_or_else(|_| Err(panicked())) {
+            Ok(Started { inbound, outbound }) => {
+                call.inbound = inbound;
+                call.outbound = outbound;
+                call.run = Some(run);
+                self.poll_call(turn, out, index);
+            }
+            Err(status) => self.fail_call(turn, out, index, &status),
+        }
+    }
+
+    /// Polls the handler of a call, if it still runs, and moves what its streams hold.
+    fn poll_call(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize) {
+        while self.wakers.len() <= index {
+            let note = Note { token: turn.token, slot: self.wakers.len() as u32 };
+            let handle = self.link.handle.clone();
+            self.wakers.push(Waker::from(Arc::new(CallWaker { link: Link { handle, note } })));
+        }
+        let Some(call) = self.calls.get_mut(index) else { return };
+        let Some(run) = &mut call.run else { return self.move_streams(turn, out, index) };
+        let mut responder = Responder {
+            http2: &mut self.http2,
+            out,
+            key: call.key,
+            head: &self.shared.router.route(call.route).head,
+            ok: &self.shared.ok,
+            max_send_message_size: self.shared.options.max_send_message_size,
+            ended: None,
+        };
+        let mut cx = Context::from_waker(&self.wakers[index]);
+        let polled = catch_unwind(AssertUnwindSafe(|| run.poll(&mut cx, &mut responder)));
+        let ended = responder.ended.take();
+        match polled {
+            Ok(Poll::Pending) => self.move_streams(turn, out, index),
+            Ok(Poll::Ready(())) => {
+                if let Some(run) = call.run.take() {
+                    keep(&mut self.idle_runs, (call.route, run));
+                }
+                match ended {
+                    // A streaming response: its trailers follow its messages.
+                    Some(result) => {
+                        call.ended = Some(result);
+                        self.move_streams(turn, out, index);
+                    }
+                    None => self.end_call(turn, index),
+                }
+            }
+            Err(_) => {
+                call.run = None;
+                let status = panicked();
+                self.fail_call(turn, out, index, &status);
+            }
+        }
+    }
+
+    /// Moves messages between the handler's streams and the connection, and ends the call when all is sent.
+    fn move_streams(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        if let Some(inbound) = &call.inbound {
+            let consumed = inbound.take_consumed();
+            if consumed > 0 {
+                self.http2.release(call.key, consumed, out);
+            }
+        }
+        let Some(outbound) = call.outbound.clone() else { return };
+        let mut responder = Responder {
+            http2: &mut self.http2,
+            out,
+            key: call.key,
+            head: &self.shared.router.route(call.route).head,
+            ok: &self.shared.ok,
+            max_send_message_size: 0,
+            ended: None,
+        };
+        if let Some(headers) = outbound.take_headers() {
+            responder.send_head(&headers);
+        }
+        let pumped = outbound.pump(responder.http2, call.key, false, responder.out);
+        if !pumped.drained {
+            return;
+        }
+        let Some(result) = call.ended.take() else { return };
+        let trailers = outbound.take_trailers();
+        let result = match result {
+            Ok(()) => Ok(trailers),
+            Err(mut status) => {
+                status.metadata_mut().merge(&trailers);
+                Err(status)
+            }
+        };
+        match (outbound.headers_sent(), &result) {
+            (false, Err(status)) => responder.fail(status),
+            (false, Ok(_)) => {
+                responder.send_head(&Metadata::new());
+                responder.send_trailers(&result);
+            }
+            (true, _) => responder.send_trailers(&result),
+        }
+        self.end_call(turn, index);
+    }
+
+    /// Ends a call by an error of the library: whatever its handler does is dropped.
+    fn fail_call(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize, status: &Status) {
+        let call = &mut self.calls[index];
+        let mut responder = Responder {
+            http2: &mut self.http2,
+            out,
+            key: call.key,
+            head: &self.shared.router.route(call.route).head,
+            ok: &self.shared.ok,
+            max_send_message_size: 0,
+            ended: None,
+        };
+        match &call.outbound {
+            Some(outbound) if outbound.headers_sent() => responder.send_trailers(&Err(status.clone())),
+            _ => responder.fail(status),
+        }
+        self.cancel_call(turn, index, status.clone());
+    }
+
+    /// Drops a call's handler and tells whoever holds its streams why.
+    fn cancel_call(&mut self, turn: &mut Turn<'_>, index: usize, status: Status) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        call.cancellation.cancel();
+        if let Some(inbound) = &call.inbound {
+            inbound.handle_end(Err(status.clone()));
+        }
+        if let Some(outbound) = &call.outbound {
+            outbound.close(status);
+        }
+        if let Some(mut run) = call.run.take() {
+            // A panic while the handler's values are dropped ends that call like any other.
+            if catch_unwind(AssertUnwindSafe(|| run.clear())).is_ok() {
+                keep(&mut self.idle_runs, (call.route, run));
+            }
+        }
+        self.end_call(turn, index);
+    }
+
+    fn end_call(&mut self, turn: &mut Turn<'_>, index: usize) {
+        let mut call = self.calls.remove(index);
+        if let Some(timer) = call.deadline {
+            turn.cancel_timer(timer);
+        }
+        if let Some(inbound) = &call.inbound {
+            inbound.handle_end(Ok(Metadata::new()));
+        }
+        if let Some(outbound) = &call.outbound {
+            outbound.close(Status::internal("the call has ended: its handler has returned"));
+        }
+        drop(call.context.take());
+        if call.cancellation.is_unshared() {
+            keep(&mut self.idle_tokens, call.cancellation);
+        }
+    }
+
+    fn enter_phase(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, phase: Phase) {
+        match phase {
+            Phase::Serving => {}
+            Phase::Draining => self.http2.shutdown(turn.now, "graceful_stop", out),
+            Phase::Stopped => self.http2.close(ErrorCode::NO_ERROR, "the server was stopped", out),
+        }
+    }
+
+    fn arm_timer(&mut self, turn: &mut Turn<'_>) {
+        let Some(next) = self.http2.poll_timeout() else { return };
+        if self.timer.is_none_or(|(armed, _)| next < armed) {
+            if let Some((_, timer)) = self.timer.take() {
+                turn.cancel_timer(timer);
+            }
+            self.timer = Some((next, turn.set_timer(next, CONNECTION_SLOT)));
+        }
+    }
+
+    /// After a while without calls a connection gives back the memory that calls needed.
+    fn rest(&mut self, out: &mut WriteBuf) {
+        self.resting = false;
+        if self.calls.is_empty() {
+            self.http2.shrink();
+            out.shrink();
+            self.calls = Slab::new();
+            self.wakers = Vec::new();
+            self.idle_runs = Vec::new();
+            self.idle_tokens = Vec::new();
+        }
+    }
+
+    /// Sees to it that memory is given back once the calls that need it have ended.
+    fn plan_rest(&mut self, turn: &mut Turn<'_>) {
+        if !self.resting && self.calls.capacity() > 0 {
+            self.resting = true;
+            turn.set_timer(turn.now + REST_AFTER, REST_SLOT);
+        }
+    }
+}
+
+fn keep<T>(kept: &mut Vec<T>, value: T) {
+    if kept.len() < KEPT {
+        kept.push(value);
+    }
+}
+
+fn panicked() -> Status {
+    Status::internal("the handler panicked")
+}
+
+/// Wakes one call of a session. Spurious wake-ups, when the slot has another call by then, are harmless.
+struct CallWaker {
+    link: Link,
+}
+
+impl Wake for CallWaker {
+    fn wake(self: Arc<Self>) {
+        self.link.notify();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.link.notify();
+    }
+}

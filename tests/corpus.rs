@@ -1,0 +1,42 @@
+//! Replays the fuzz targets' corpora of the `rpc` part, so that what fuzzing has found once stays found without a fuzzer.
+
+use std::fs;
+use std::path::Path;
+
+use lariat::rpc::fuzz;
+
+/// Runs a fuzz target's body on every file of its corpus.
+fn replay(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut files: Vec<_> = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.expect("a readable folder").path())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{} has no seeds", folder.display());
+    for file in files {
+        // Printed by the test harness only if the body panics.
+        println!("{}", file.display());
+        body(&fs::read(&file).expect("a readable file"));
+    }
+}
+
+#[test]
+fn every_stream_of_messages_is_cut_alike() {
+    replay("rpc_deframe", fuzz::deframe);
+}
+
+#[test]
+fn every_header_list_is_read() {
+    replay("rpc_metadata", fuzz::metadata);
+}
+
+#[test]
+fn every_timeout_is_read() {
+    replay("rpc_timeout", fuzz::timeout);
+}
+
+#[test]
+fn every_status_message_is_read() {
+    replay("rpc_percent", fuzz::percent);
+}

@@ -1,0 +1,234 @@
+//! How calls end early: deadlines, cancellation, stops, lost and missing servers.
+
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lariat::client::ConnectivityState;
+use lariat::{Channel, Code, Request, Server, Wait};
+use support::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+#[test]
+fn a_deadline_ends_the_call_on_both_sides() {
+    let echo = Echo::default();
+    let server = serve(&echo);
+    let client = client(&server);
+    client.unary("warm").wait().unwrap();
+    let begin = Instant::now();
+    let status = client.request(Request::new(Bytes::from("wait")).with_timeout(100 * MS)).wait().unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(begin.elapsed() < 5_000 * MS);
+    eventually("the handler is dropped", || echo.seen.dropped.load(Ordering::SeqCst) == 1);
+    assert_eq!(client.unary("after").wait().unwrap().into_message(), "after");
+}
+
+#[test]
+fn a_handler_sees_the_deadline_and_the_peer() {
+    let server = serve(&Echo::default());
+    let client = client(&server);
+    let request = Request::new(Bytes::from("deadline")).with_timeout(10_000 * MS);
+    let left: u64 =
+        std::str::from_utf8(client.request(request).wait().unwrap().message()).unwrap().parse().unwrap();
+    assert!((5_000..=10_000).contains(&left), "{left}");
+    let peer = client.unary("peer").wait().unwrap().into_message();
+    assert!(peer.starts_with(b"127.0.0.1:"), "{peer:?}");
+}
+
+#[test]
+fn an_expired_deadline_fails_without_a_connection() {
+    let client = connect("127.0.0.1:1");
+    let status =
+        client.request(Request::new(Bytes::from("x")).with_timeout(Duration::ZERO)).wait().unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[test]
+fn dropping_a_call_drops_its_handler_and_tells_its_token() {
+    let echo = Echo::default();
+    let server = serve(&echo);
+    let client = client(&server);
+    let call = client.unary("token");
+    eventually("the handler runs", || echo.seen.started.load(Ordering::SeqCst) == 1);
+    drop(call);
+    eventually("the handler is dropped", || echo.seen.dropped.load(Ordering::SeqCst) == 1);
+    eventually("the token tells", || echo.seen.cancelled.load(Ordering::SeqCst) == 1);
+}
+
+#[test]
+fn dropping_a_stream_drops_its_handler() {
+    let echo = Echo::default();
+    let server = serve(&echo);
+    let (outbound, mut inbound) = client(&server).chat();
+    outbound.send("x".into()).wait().unwrap();
+    inbound.message().wait().unwrap();
+    drop(inbound);
+    eventually("the handler is dropped", || echo.seen.dropped.load(Ordering::SeqCst) == 1);
+    eventually("the sender is told", || outbound.send("y".into()).wait().is_err());
+}
+
+#[test]
+fn a_stop_ends_calls_with_unavailable_and_drops_handlers() {
+    let echo = Echo::default();
+    let server = serve(&echo);
+    let client = client(&server);
+    let call = client.unary("wait");
+    eventually("the handler runs", || echo.seen.started.load(Ordering::SeqCst) == 1);
+    server.stop().wait();
+    let status = call.wait().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    assert_eq!(echo.seen.dropped.load(Ordering::SeqCst), 1);
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn a_graceful_stop_lets_calls_finish_and_takes_no_new_ones() {
+    let echo = Echo::default();
+    let server = serve(&echo);
+    let address = server.local_address().to_string();
+    let client = client(&server);
+    let call = client.unary("wait400");
+    eventually("the handler runs", || echo.seen.started.load(Ordering::SeqCst) == 1);
+    let stop = server.graceful_stop(10_000 * MS);
+    let status = connect(&address).unary("late").wait().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(call.wait().unwrap().into_message(), "wait400");
+    assert!(stop.wait(), "nothing had to be cut off");
+}
+
+#[test]
+fn a_graceful_stop_has_a_time_limit() {
+    let echo = Echo::default();
+    let server = serve(&echo);
+    let client = client(&server);
+    let call = client.unary("wait");
+    eventually("the handler runs", || echo.seen.started.load(Ordering::SeqCst) == 1);
+    let begin = Instant::now();
+    assert!(!server.graceful_stop(200 * MS).wait());
+    assert!(begin.elapsed() >= 200 * MS);
+    assert_eq!(call.wait().unwrap_err().code(), Code::Unavailable);
+}
+
+#[test]
+fn without_a_server_a_call_fails_with_the_connect_error() {
+    let status = connect("127.0.0.1:1").unary("x").wait().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("127.0.0.1:1") && status.message().contains("refused"), "{status}");
+}
+
+#[test]
+fn a_call_that_waits_for_ready_is_served_by_a_server_that_comes_late() {
+    let server = serve(&Echo::default());
+    let address = server.local_address().to_string();
+    drop(server);
+    let channel = Channel::builder(address.clone()).plaintext();
+    let backoff = lariat::client::backoff::BackoffConfig { base_delay: 50 * MS, ..Default::default() };
+    let client = EchoClient::new(channel.backoff(backoff).build().unwrap());
+    let patient = client.request(Request::new(Bytes::from("x")).with_wait_for_ready(true));
+    let impatient = Request::new(Bytes::from("x")).with_wait_for_ready(true).with_timeout(100 * MS);
+    let status = client.request(impatient).wait().unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(status.message().contains("refused"), "{status}");
+    let _server = builder(&Echo::default()).bind(&address).unwrap();
+    assert_eq!(patient.wait().unwrap().into_message(), "x");
+}
+
+#[test]
+fn a_channel_reconnects_after_its_server_was_replaced() {
+    let server = serve(&Echo::default());
+    let address = server.local_address().to_string();
+    let client = client(&server);
+    client.unary("one").wait().unwrap();
+    drop(server);
+    let _server = builder(&Echo::default()).bind(&address).unwrap();
+    let again = Request::new(Bytes::from("two")).with_wait_for_ready(true).with_timeout(10_000 * MS);
+    assert_eq!(client.request(again).wait().unwrap().into_message(), "two");
+}
+
+#[test]
+fn the_state_of_a_channel_can_be_watched() {
+    let server = serve(&Echo::default());
+    let channel = client(&server).channel;
+    assert_eq!(channel.state(), ConnectivityState::Idle);
+    channel.connect();
+    let mut state = ConnectivityState::Idle;
+    while state != ConnectivityState::Ready {
+        state = channel.state_change(state).wait();
+    }
+    channel.close();
+    while state != ConnectivityState::Shutdown {
+        state = channel.state_change(state).wait();
+    }
+    let status = EchoClient::new(channel).unary("x").wait().unwrap_err();
+    assert_eq!(status.code(), Code::Cancelled);
+    eventually("the connection is closed", || server.connections() == 0);
+}
+
+#[test]
+fn closing_a_channel_cancels_its_calls() {
+    let echo = Echo::default();
+    let server = serve(&echo);
+    let client = client(&server);
+    let call = client.unary("wait");
+    eventually("the handler runs", || echo.seen.started.load(Ordering::SeqCst) == 1);
+    client.channel.close();
+    assert_eq!(call.wait().unwrap_err().code(), Code::Cancelled);
+    eventually("the handler is dropped", || echo.seen.dropped.load(Ordering::SeqCst) == 1);
+}
+
+#[test]
+fn a_dropped_channel_finishes_its_calls_and_closes_its_connection() {
+    let server = serve(&Echo::default());
+    let call = client(&server).unary("wait200");
+    assert_eq!(call.wait().unwrap().into_message(), "wait200");
+    eventually("the connection is closed", || server.connections() == 0);
+}
+
+#[test]
+fn unix_sockets_and_abstract_names_work() {
+    let path = std::env::temp_dir().join(format!("lariat-test-{}.sock", std::process::id()));
+    let names =
+        [format!("unix:{}", path.display()), format!("unix-abstract:lariat-test-{}", std::process::id())];
+    for name in names {
+        let server = builder(&Echo::default()).bind(&name).unwrap();
+        assert_eq!(connect(&name).unary("hello").wait().unwrap().into_message(), "hello");
+        assert_eq!(connect(&name).unary("peer").wait().unwrap().into_message(), "unix:");
+        drop(server);
+    }
+    eventually("the socket file is removed", || !path.exists());
+}
+
+#[test]
+fn dns_and_passthrough_targets_reach_the_server() {
+    let server = serve(&Echo::default());
+    let lariat::Address::Tcp(address) = server.local_address() else { panic!("not TCP") };
+    let port = address.port();
+    for target in [
+        format!("dns:///localhost:{port}"),
+        format!("localhost:{port}"),
+        format!("passthrough:///127.0.0.1:{port}"),
+    ] {
+        assert_eq!(connect(&target).unary("hello").wait().unwrap().into_message(), "hello", "{target}");
+    }
+}
+
+#[test]
+fn security_has_to_be_chosen() {
+    let error = Channel::builder("localhost:1").build().unwrap_err().to_string();
+    assert!(error.contains("plaintext()"), "{error}");
+    let error = Server::builder().bind("127.0.0.1:0").unwrap_err().to_string();
+    assert!(error.contains("plaintext()"), "{error}");
+}
+
+#[test]
+fn a_service_added_twice_and_an_address_in_use_are_errors() {
+    let echo = Echo::default();
+    let error = builder(&echo).add_service(echo.clone()).bind("127.0.0.1:0").unwrap_err().to_string();
+    assert!(error.contains("/test.Echo/Unary was added twice"), "{error}");
+    let server = serve(&echo);
+    let error = builder(&echo).bind(&server.local_address().to_string()).unwrap_err().to_string();
+    assert!(error.contains("cannot listen on 127.0.0.1:"), "{error}");
+}
