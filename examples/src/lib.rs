@@ -1,0 +1,12 @@
+//! What the examples share: their command line. Each example is one program with the same three ways to run
+//! it:
+//!
+//! ```text
+//! helloworld                                  the server and the client in one process
+//! helloworld server --addr 127.0.0.1:50051    the server alone
+//! helloworld client --addr 127.0.0.1:50051    the client alone
+//! ```
+
+mod command_line;
+
+pub use command_line::{Example, Flag, Options, Role, UsageError};
