@@ -17,8 +17,8 @@ const MAX_THREADS: usize = 512;
 /// How long a thread without work is kept.
 const KEEP_IDLE: Duration = Duration::from_secs(10);
 
-/// Runs `work` on a thread where it may block: file access, a database driver, a long computation. Await the result; the
-/// event loop serves others meanwhile.
+/// Runs `work` on a thread where it may block: file access, a database driver, a long computation. Await the result;
+/// the event loop serves others meanwhile.
 ///
 /// If the returned future is dropped before the work has begun, it never begins; once begun it runs to its end.
 ///

@@ -24,7 +24,7 @@ pub enum Error {
         error: io::Error,
     },
     /// The text is no target of a channel.
-    Target(crate::client::TargetError),
+    Target(TargetError),
     /// Two services, or two methods of a service, have the same name.
     DuplicateMethod {
         /// The path that both would answer.
@@ -76,3 +76,26 @@ impl From<AddressError> for Error {
         Error::Address(error)
     }
 }
+
+/// A target that cannot be used: what was given, why it cannot, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetError {
+    target: String,
+    why: String,
+    advice: String,
+}
+
+impl TargetError {
+    /// An error about `target`: why it cannot be used, and what to write instead.
+    pub fn new(target: impl fmt::Display, why: impl Into<String>, advice: impl Into<String>) -> Self {
+        TargetError { target: target.to_string(), why: why.into(), advice: advice.into() }
+    }
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid target \"{}\": {}; {}", self.target.escape_debug(), self.why, self.advice)
+    }
+}
+
+impl std::error::Error for TargetError {}

@@ -29,9 +29,9 @@ pub use call::{
     Wait,
 };
 pub use client::{Channel, UnaryCall};
-pub use engine::{Engine, EngineBuilder};
+pub use engine::{Engine, EngineBuilder, Sleep, sleep};
 pub use error::Error;
-pub use net::{Address, AddressError, Peer, Sleep, on_event_loop, sleep};
+pub use net::{Address, AddressError, Peer, on_event_loop};
 pub use rpc::{Code, Metadata, Status, codec};
 pub use server::Server;
 
@@ -45,7 +45,7 @@ pub mod generated {
 /// Includes what [`lariat-codegen`](https://docs.rs/lariat-codegen) generated for a proto package.
 ///
 /// ```ignore
-/// mod helloworld {
+/// pub mod helloworld {
 ///     lariat::include_proto!("helloworld");
 /// }
 /// ```

@@ -1,4 +1,5 @@
-//! Replays the fuzz targets' corpora of the `rpc` part, so that what fuzzing has found once stays found without a fuzzer.
+//! Replays the fuzz targets' corpora of the `rpc` part, so that what fuzzing has found once stays found without a
+//! fuzzer.
 
 use std::fs;
 use std::path::Path;

@@ -68,7 +68,10 @@ fn a_client_that_floods_settings_and_does_not_read_is_held_back_and_then_answere
         let _ = writer.write_all(&octets);
     });
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(client(&server).unary("others are served").wait().unwrap().into_message(), "others are served");
+    assert_eq!(
+        client(&server).unary("others are served").wait().unwrap().into_message(),
+        "others are served"
+    );
     let mut socket = socket;
     let mut acks = 0;
     let mut sent_away = false;

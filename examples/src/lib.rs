@@ -10,3 +10,8 @@
 mod command_line;
 
 pub use command_line::{Example, Flag, Options, Role, UsageError};
+
+/// The README's programs, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

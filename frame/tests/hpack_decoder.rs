@@ -246,7 +246,11 @@ fn debugging_output_shows_no_fields() {
 
 proptest! {
     #[test]
-    fn random_octets_never_panic(blocks in vec(vec(any::<u8>(), 0..60), 0..8), max in 0_usize..200, limit in 0_usize..500) {
+    fn random_octets_never_panic(
+        blocks in vec(vec(any::<u8>(), 0..60), 0..8),
+        max in 0_usize..200,
+        limit in 0_usize..500
+    ) {
         let mut decoder = Decoder::new(max);
         for block in blocks {
             let mut list = HeaderList::with_limit(limit);

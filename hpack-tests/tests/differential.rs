@@ -181,7 +181,10 @@ proptest! {
 
     #[test]
     fn what_we_encode_the_oracle_understands(
-        lists in vec((vec((octets(), octets(), indexing()), 0..12), proptest::option::weighted(0.2, 0_usize..500)), 0..10),
+        lists in vec(
+            (vec((octets(), octets(), indexing()), 0..12), proptest::option::weighted(0.2, 0_usize..500)),
+            0..10
+        ),
     ) {
         let (mut encoder, mut oracle) = (Encoder::new(DEFAULT_TABLE_SIZE), Oracle::new());
         for (fields, resize) in lists {

@@ -1,7 +1,8 @@
 //! [`Closed`]: what is remembered of streams that are gone.
 //!
 //! Frames may still be on their way for a stream that this side has reset, and are to be ignored; on one that the peer
-//! itself has ended or reset they are an error (RFC 9113 §5.1). To tell, two bits are kept for each of the last streams.
+//! itself has ended or reset they are an error (RFC 9113 §5.1). To tell, two bits are kept for each of the last
+//! streams.
 
 use lariat_frame::StreamId;
 

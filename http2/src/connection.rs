@@ -1,5 +1,5 @@
-//! [`Connection`]: the machine itself. What arrives is dealt with in [`receive`], what is sent in [`send`], time and the
-//! connection's end in [`lifecycle`].
+//! [`Connection`]: the machine itself. What arrives is dealt with in [`receive`], what is sent in [`send`], time and
+//! the connection's end in [`lifecycle`].
 
 mod lifecycle;
 mod receive;
@@ -333,8 +333,9 @@ impl Connection {
         }
     }
 
-    /// Server: a handler goes on although its stream is gone. Until [`release_slot`](Connection::release_slot) it counts
-    /// as an open stream, so that a client can't start more handlers than streams by resetting them (CVE-2023-44487).
+    /// Server: a handler goes on although its stream is gone. Until [`release_slot`](Connection::release_slot) it
+    /// counts as an open stream, so that a client can't start more handlers than streams by resetting them
+    /// (CVE-2023-44487).
     pub fn hold_slot(&mut self) {
         self.held_slots += 1;
     }
@@ -344,8 +345,8 @@ impl Connection {
         self.held_slots = self.held_slots.saturating_sub(1);
     }
 
-    /// Gives memory back that more streams or events have needed than there are now. Worth calling when a connection has
-    /// been idle for some time.
+    /// Gives memory back that more streams or events have needed than there are now. Worth calling when a connection
+    /// has been idle for some time.
     pub fn shrink(&mut self) {
         self.streams.shrink();
         self.events.shrink_to_fit();

@@ -21,8 +21,8 @@ pub enum HeadersKind {
 
 /// Something that happened on a connection. Borrows only the input it came from.
 ///
-/// An event with `end_stream`, and [`Event::Reset`], may be the stream's last sign: when both sides have ended it, its key
-/// is of no effect from then on.
+/// An event with `end_stream`, and [`Event::Reset`], may be the stream's last sign: when both sides have ended it, its
+/// key is of no effect from then on.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
     /// The peer's first SETTINGS arrived: it speaks HTTP/2.

@@ -1,4 +1,5 @@
-//! What the fuzz targets run. It lives here so that ordinary tests replay the corpora; nothing else is meant to call it.
+//! What the fuzz targets run. It lives here so that ordinary tests replay the corpora; nothing else is meant to call
+//! it.
 
 use crate::{Config, Connection, Event, HeaderBlock, Keepalive, Role, StreamKey};
 use bytes::Bytes;

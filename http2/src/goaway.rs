@@ -13,8 +13,8 @@ pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far this side's graceful shutdown has come.
 ///
 /// A server can't know which streams are on their way when it decides to stop. So it first says that it will, with the
-/// highest identifier there is, and a PING; when the answer comes the client has read that, all streams it had opened are
-/// here, and a second GOAWAY names the last of them.
+/// highest identifier there is, and a PING; when the answer comes the client has read that, all streams it had opened
+/// are here, and a second GOAWAY names the last of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shutdown {
     /// Not begun.

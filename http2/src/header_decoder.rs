@@ -15,9 +15,9 @@ pub(crate) struct Decoded {
 
 /// Decodes and validates the header blocks of one connection.
 ///
-/// A block that leaves the dynamic table as it is means the same again as long as the table stays so. Peers send the same
-/// few of them over and over, so the last ones are kept with what they mean. A block with literals is kept when it comes
-/// for the second time: most literals are there because they differ from call to call.
+/// A block that leaves the dynamic table as it is means the same again as long as the table stays so. Peers send the
+/// same few of them over and over, so the last ones are kept with what they mean. A block with literals is kept when it
+/// comes for the second time: most literals are there because they differ from call to call.
 #[derive(Debug)]
 pub(crate) struct HeaderDecoder {
     decoder: Decoder,

@@ -1,7 +1,7 @@
 //! [`Limits`]: what a peer can make this side do, bounded by name.
 //!
-//! Bounds that are announced to the peer, and windows, are in [`Config`](crate::Config). The debug text of the GOAWAY, and
-//! [`close_reason`](crate::Connection::close_reason), say which limit it was.
+//! Bounds that are announced to the peer, and windows, are in [`Config`](crate::Config). The debug text of the GOAWAY,
+//! and [`close_reason`](crate::Connection::close_reason), say which limit it was.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ pub struct Limits {
     /// Stops rapid reset (CVE-2023-44487) and its twin, where the server is made to reset (CVE-2025-8671,
     /// CVE-2019-9514). Reaction: ENHANCE_YOUR_CALM.
     pub resets: Rate,
-    /// Frames that are pointless but allowed: PRIORITY, unknown types, frames for closed streams, empty DATA, unsolicited
-    /// acknowledgements. Burst 10,000, 330/s; each answered stream makes up for four more.
+    /// Frames that are pointless but allowed: PRIORITY, unknown types, frames for closed streams, empty DATA,
+    /// unsolicited acknowledgements. Burst 10,000, 330/s; each answered stream makes up for four more.
     ///
     /// Stops floods of frames that cost the sender less than the receiver (CVE-2019-9513, -9515, -9518). Reaction:
     /// ENHANCE_YOUR_CALM.
@@ -44,7 +44,8 @@ pub struct Limits {
     ///
     /// Stops CVE-2020-11080. Reaction: ENHANCE_YOUR_CALM.
     pub settings_entries: usize,
-    /// Replies that the peer caused (acknowledgements of PING and SETTINGS, RST_STREAM) and that are not flushed. 1,000.
+    /// Replies that the peer caused (acknowledgements of PING and SETTINGS, RST_STREAM) and that are not flushed.
+    /// 1,000.
     ///
     /// Stops peers that ask and never read (CVE-2019-9512, -9514, -9515). Reaction: nothing more is read
     /// ([`wants_input`](crate::Connection::wants_input)), and `unread_replies_timeout` begins.
@@ -54,8 +55,8 @@ pub struct Limits {
     /// Server: octets of unsent output of any kind from which on nothing more is read. 384 KiB, 256 KiB more than
     /// `output_high_water`.
     ///
-    /// Stops clients that pipeline requests and never read the answers. A client has no such limit: if both sides waited
-    /// for the other to read, neither would.
+    /// Stops clients that pipeline requests and never read the answers. A client has no such limit: if both sides
+    /// waited for the other to read, neither would.
     pub unsent_output: usize,
     /// Octets of unsent output from which on queued DATA stays queued. 128 KiB: enough for one large write.
     ///
@@ -87,8 +88,8 @@ pub struct Limits {
     /// Stops peers that ask for much and grant nothing (CVE-2019-9517, window 0). Reaction: the stream is reset with
     /// CANCEL.
     pub stalled_stream_timeout: Duration,
-    /// Server: PINGs that come too early, by [`Enforcement`](crate::Enforcement), before it is too many; HEADERS and DATA
-    /// sent start the count anew. 2.
+    /// Server: PINGs that come too early, by [`Enforcement`](crate::Enforcement), before it is too many; HEADERS and
+    /// DATA sent start the count anew. 2.
     ///
     /// Stops PING floods, and clients that keep the server's radio or CPU awake (gRFC A8, CVE-2019-9512). Reaction:
     /// ENHANCE_YOUR_CALM with the debug text `too_many_pings`, as gRPC clients expect it.

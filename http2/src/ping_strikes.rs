@@ -18,8 +18,8 @@ pub(crate) struct PingStrikes {
 }
 
 impl PingStrikes {
-    /// How much earlier than allowed a PING may come, at most: clients' timers and networks aren't exact. A twentieth of
-    /// the time, and not more than this.
+    /// How much earlier than allowed a PING may come, at most: clients' timers and networks aren't exact. A twentieth
+    /// of the time, and not more than this.
     const MAX_TOLERANCE: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(enforcement: Enforcement, limit: u32) -> Self {
@@ -66,6 +66,16 @@ mod tests {
         let mut strikes = strikes(false);
         let verdicts: Vec<bool> = (0..4).map(|_| strikes.handle_ping(now, true)).collect();
         assert_eq!(verdicts, [true, true, true, false]);
+    }
+
+    #[test]
+    fn what_is_sent_begins_the_count_anew() {
+        let now = Instant::now();
+        let mut strikes = strikes(false);
+        for _ in 0..3 {
+            assert!((0..3).all(|_| strikes.handle_ping(now, true)));
+            strikes.forgive();
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use lariat_frame::hpack::HeaderList;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// DATA in its order, then perhaps trailers, then perhaps the end. Takes one word until something is queued for the first
-/// time, which most streams never need.
+/// DATA in its order, then perhaps trailers, then perhaps the end. Takes one word until something is queued for the
+/// first time, which most streams never need.
 #[derive(Debug, Default)]
 pub(crate) struct SendQueue(Option<Box<Queued>>);
 
@@ -117,8 +117,8 @@ impl SendQueue {
         }
     }
 
-    /// Whether the writer waits for capacity and `is_granted` says that there is enough with so many octets queued; then it
-    /// waits no more.
+    /// Whether the writer waits for capacity and `is_granted` says that there is enough with so many octets queued;
+    /// then it waits no more.
     pub(crate) fn take_wish(&mut self, is_granted: impl FnOnce(usize) -> bool) -> bool {
         let Some(queued) = self.0.as_mut().filter(|queued| queued.wants_capacity) else { return false };
         let granted = is_granted(queued.octets);

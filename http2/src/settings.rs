@@ -91,8 +91,8 @@ pub(crate) struct PeerSettings {
 }
 
 impl PeerSettings {
-    /// Streams that a client opens before it knows the server's limit, as in grpc-go. RFC 9113 §6.5.2 asks for limits of
-    /// at least 100.
+    /// Streams that a client opens before it knows the server's limit, as in grpc-go. RFC 9113 §6.5.2 asks for limits
+    /// of at least 100.
     const ASSUMED_STREAMS: usize = 100;
 
     /// The encoder's table is never larger, whatever the peer offers: it would be memory for little gain.

@@ -1,7 +1,7 @@
 //! [`State`]: the life of a stream, as one table (RFC 9113 §5.1).
 //!
-//! Idle streams and closed ones have no record: an identifier that was never used is idle, and what is known of a closed
-//! one is in [`Closed`](crate::closed::Closed).
+//! Idle streams and closed ones have no record: an identifier that was never used is idle, and what is known of a
+//! closed one is in [`Closed`](crate::closed::Closed).
 
 use crate::violation::{self, Violation};
 

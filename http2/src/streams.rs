@@ -6,8 +6,8 @@ use crate::state::{Expected, State};
 use crate::window::{MAX_WINDOW, ReceiveWindow, Window};
 use lariat_frame::StreamId;
 
-/// Names a stream of one connection. When the stream is gone its key is of no effect anywhere, even if its place has been
-/// taken by another stream.
+/// Names a stream of one connection. When the stream is gone its key is of no effect anywhere, even if its place has
+/// been taken by another stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamKey {
     index: u32,
@@ -24,8 +24,8 @@ impl StreamKey {
         self.id
     }
 
-    /// A small number that no other open stream of the connection has: fit as an index. It is used again when the stream
-    /// is gone and its last event has been taken.
+    /// A small number that no other open stream of the connection has: fit as an index. It is used again when the
+    /// stream is gone and its last event has been taken.
     #[inline]
     pub fn index(self) -> usize {
         self.index as usize
@@ -79,8 +79,8 @@ pub(crate) struct Link {
     pub(crate) next: Option<StreamKey>,
 }
 
-/// The open streams. Their records are used again and again, so that opening and closing streams allocates nothing in the
-/// long run; frames find them by one look-up, or none when the last frame was for the same stream.
+/// The open streams. Their records are used again and again, so that opening and closing streams allocates nothing in
+/// the long run; frames find them by one look-up, or none when the last frame was for the same stream.
 #[derive(Debug)]
 pub(crate) struct Streams {
     /// A free record has the identifier zero.

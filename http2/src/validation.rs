@@ -114,7 +114,8 @@ fn parse_status(value: &[u8]) -> Option<u16> {
     }
 }
 
-/// No controls, no blanks, no upper case, nothing beyond ASCII; a colon is only for pseudo-header fields (RFC 9113 §8.2.1).
+/// No controls, no blanks, no upper case, nothing beyond ASCII; a colon is only for pseudo-header fields (RFC 9113
+/// §8.2.1).
 fn check_name(name: &[u8]) -> Result<(), Violation> {
     let upper = name.iter().fold(false, |found, octet| found | octet.is_ascii_uppercase());
     let strange =

@@ -68,7 +68,7 @@ violations! {
 
     // Stream identifiers and states.
     EVEN_STREAM: Connection PROTOCOL_ERROR "RFC 9113 §5.1.1" "a client opened a stream with an even identifier";
-    STREAM_SKIPPED: Connection PROTOCOL_ERROR "RFC 9113 §5.1.1" "HEADERS on a stream that a higher identifier has closed";
+    STREAM_SKIPPED: Connection PROTOCOL_ERROR "RFC 9113 §5.1.1" "HEADERS on a stream that a higher one has closed";
     HEADERS_UNASKED: Connection PROTOCOL_ERROR "RFC 9113 §5.1.1" "a server opened a stream";
     DATA_ON_IDLE: Connection PROTOCOL_ERROR "RFC 9113 §5.1" "DATA on an idle stream";
     RST_STREAM_ON_IDLE: Connection PROTOCOL_ERROR "RFC 9113 §5.1" "RST_STREAM on an idle stream";
@@ -97,7 +97,7 @@ violations! {
     CONTINUATION_UNASKED: Connection PROTOCOL_ERROR "RFC 9113 §6.10" "CONTINUATION without a header block to continue";
 
     // Flow control.
-    CONNECTION_WINDOW_OVERRUN: Connection FLOW_CONTROL_ERROR "RFC 9113 §6.9" "more DATA than the connection's window allows";
+    CONNECTION_WINDOW_OVERRUN: Connection FLOW_CONTROL_ERROR "RFC 9113 §6.9" "DATA beyond the connection window";
     STREAM_WINDOW_OVERRUN: Stream FLOW_CONTROL_ERROR "RFC 9113 §6.9" "more DATA than the stream's window allows";
     CONNECTION_WINDOW_OVERFLOW: Connection FLOW_CONTROL_ERROR "RFC 9113 §6.9.1"
         "WINDOW_UPDATE makes the connection's window pass 2^31-1";

@@ -59,7 +59,8 @@ impl Window {
 
 /// What the peer may send, and what of it has to be told to the peer.
 ///
-/// Credit that comes back is collected until it makes up a quarter of the window, so that WINDOW_UPDATE frames stay rare.
+/// Credit that comes back is collected until it makes up a quarter of the window, so that WINDOW_UPDATE frames stay
+/// rare.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReceiveWindow {
     window: Window,

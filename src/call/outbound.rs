@@ -25,8 +25,8 @@ const ONE_FRAME: usize = 16_384;
 
 /// The sending side of a stream of messages.
 ///
-/// On a client, [`finish`](Outbound::finish) (or dropping it) tells the server that no more messages come. In a server's
-/// handler the stream ends when the handler returns.
+/// On a client, [`finish`](Outbound::finish) (or dropping it) tells the server that no more messages come. In a
+/// server's handler the stream ends when the handler returns.
 pub struct Outbound<T> {
     stream: Arc<OutboundStream>,
     encoder: Encoder<T>,

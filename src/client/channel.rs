@@ -310,8 +310,8 @@ impl ChannelBuilder {
         self
     }
 
-    /// Whether calls wait for a connection when connecting fails, unless they say otherwise. Default: no, they fail with
-    /// UNAVAILABLE.
+    /// Whether calls wait for a connection when connecting fails, unless they say otherwise. Default: no, they fail
+    /// with UNAVAILABLE.
     pub fn wait_for_ready(mut self, wait: bool) -> Self {
         self.defaults.wait_for_ready = Some(wait);
         self
@@ -345,7 +345,8 @@ impl ChannelBuilder {
     }
 
     /// The initial flow-control window of each stream, in octets. Default: 256 KiB; it grows with the measured
-    /// bandwidth-delay product unless [`adaptive_window`](Self::adaptive_window) is off. Values below 64 KiB are raised.
+    /// bandwidth-delay product unless [`adaptive_window`](Self::adaptive_window) is off. Values below 64 KiB are
+    /// raised.
     pub fn initial_stream_window_size(mut self, octets: u32) -> Self {
         self.http2.initial_stream_window = octets.max(MIN_WINDOW);
         self
@@ -375,7 +376,8 @@ impl ChannelBuilder {
         self
     }
 
-    /// A channel without calls for this long closes its connections until the next call. `None`: never. Default: 30 min.
+    /// A channel without calls for this long closes its connections until the next call. `None`: never. Default: 30
+    /// min.
     pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.idle_timeout = timeout;
         self

@@ -1,6 +1,7 @@
 //! The target a channel is built for: a URI whose scheme says how the name in it is resolved.
 
 use super::resolver::Registry;
+pub use crate::error::TargetError;
 use std::fmt;
 
 /// The scheme of a target that names none.
@@ -21,14 +22,6 @@ pub struct Target {
     pub query: String,
 }
 
-/// A target that cannot be used: what was given, why it cannot, and what would be right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetError {
-    target: String,
-    why: String,
-    advice: String,
-}
-
 impl Target {
     /// Reads a target. One that is no URI, or whose scheme no resolver of the registry serves, is taken for a DNS name:
     /// `localhost:50051` means `dns:///localhost:50051`.
@@ -38,9 +31,7 @@ impl Target {
                 Target::with_scheme(input, scheme, rest)
             }
             // As a DNS name it could only fail, and with an error that hides the cause.
-            Some((scheme, rest)) if rest.starts_with("//") => {
-                Err(TargetError::unknown_scheme(input, &scheme, registry))
-            }
+            Some((scheme, rest)) if rest.starts_with("//") => Err(unknown_scheme(input, &scheme, registry)),
             _ => Target::with_scheme(input, DEFAULT_SCHEME.to_owned(), &format!("///{input}")),
         }
     }
@@ -94,25 +85,11 @@ impl fmt::Display for Target {
     }
 }
 
-impl TargetError {
-    /// An error about `target`: why it cannot be used, and what to write instead.
-    pub fn new(target: impl fmt::Display, why: impl Into<String>, advice: impl Into<String>) -> Self {
-        TargetError { target: target.to_string(), why: why.into(), advice: advice.into() }
-    }
-
-    pub(crate) fn unknown_scheme(target: impl fmt::Display, scheme: &str, registry: &Registry) -> Self {
-        let why = format!("no resolver is registered for the scheme \"{scheme}\"");
-        TargetError::new(target, why, format!("register one, or use one of: {}", registry.schemes()))
-    }
+/// A scheme that no resolver of the channel serves.
+pub(crate) fn unknown_scheme(target: impl fmt::Display, scheme: &str, registry: &Registry) -> TargetError {
+    let why = format!("no resolver is registered for the scheme \"{scheme}\"");
+    TargetError::new(target, why, format!("register one, or use one of: {}", registry.schemes()))
 }
-
-impl fmt::Display for TargetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid target \"{}\": {}; {}", self.target.escape_debug(), self.why, self.advice)
-    }
-}
-
-impl std::error::Error for TargetError {}
 
 /// The scheme in lower case and what follows its colon, if the text begins as a URI does (RFC 3986 §3.1).
 fn split_scheme(input: &str) -> Option<(String, &str)> {

@@ -9,14 +9,14 @@ use super::session::{CloseReason, Session, SessionState, Turn};
 use super::socket::{Peer, Socket};
 use super::timers::TimerId;
 
-/// Octets read from one connection before the others get their turn (threats: per-readiness budget).
+/// Octets read from one connection before the others get their turn.
 const READ_BUDGET: usize = 512 * 1024;
 /// Octets written by one connection before the others get their turn.
 const WRITE_BUDGET: usize = 1024 * 1024;
 /// Slices given to one `writev`: enough for many chained payloads, far below the kernel's 1,024.
 const MAX_SLICES: usize = 64;
-/// How long a closed connection goes on reading what the peer still sends. Closing a socket with unread octets makes the
-/// kernel send RST, which may overtake the GOAWAY that says why.
+/// How long a closed connection goes on reading what the peer still sends. Closing a socket with unread octets makes
+/// the kernel send RST, which may overtake the GOAWAY that says why.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A socket and what is on its way through it.

@@ -10,7 +10,7 @@ use slab::Slab;
 use super::connection::{Connection, Next};
 use super::listener::{Accepted, Listener};
 use super::mailbox::{self, EnteredThread, LoopHandle, Mailbox, Message, Note, Token};
-use super::session::{Alarm, CloseReason, Session, Task, Turn};
+use super::session::{CloseReason, Ring, Session, Task, Turn};
 use super::socket::Socket;
 use super::timers::Timers;
 
@@ -42,7 +42,7 @@ pub(crate) struct EventLoop {
 struct Parts {
     entries: Slab<Slot>,
     generation: u32,
-    timers: Timers<Alarm>,
+    timers: Timers<Ring>,
     handle: LoopHandle,
     now: Instant,
 }
@@ -217,10 +217,10 @@ impl EventLoop {
         match listener.accept() {
             Accepted::All => {}
             Accepted::More => {
-                self.parts.timers.set(self.parts.now, Alarm::Listener(token));
+                self.parts.timers.set(self.parts.now, Ring::Listener(token));
             }
             Accepted::Pause(pause) => {
-                self.parts.timers.set(self.parts.now + pause, Alarm::Listener(token));
+                self.parts.timers.set(self.parts.now + pause, Ring::Listener(token));
             }
         }
     }
@@ -228,10 +228,10 @@ impl EventLoop {
     fn handle_timers(&mut self) {
         while let Some(alarm) = self.parts.timers.expire(self.parts.now) {
             match alarm {
-                Alarm::Session(note) => self.ring(note),
-                Alarm::Sleep(alarm) => alarm.ring(),
-                Alarm::Listener(token) => self.accept(token),
-                Alarm::Connection(token) => {
+                Ring::Session(note) => self.ring(note),
+                Ring::Sleep(alarm) => alarm.ring(),
+                Ring::Listener(token) => self.accept(token),
+                Ring::Connection(token) => {
                     if let Some((connection, mut turn)) = self.parts.connection(token) {
                         let timed_out = io::Error::new(
                             io::ErrorKind::TimedOut,
@@ -320,7 +320,7 @@ impl EventLoop {
                     self.retire(token);
                 }
                 Message::Sleep(deadline, alarm) => {
-                    self.parts.timers.set(deadline, Alarm::Sleep(alarm));
+                    self.parts.timers.set(deadline, Ring::Sleep(alarm));
                 }
                 Message::Stop => self.stopped = true,
             }
@@ -341,7 +341,7 @@ impl EventLoop {
 
     fn start_connect(&mut self, socket: Socket, deadline: Instant, session: Box<dyn Session>) {
         if let Some(token) = self.insert_connection(Connection::connecting(socket, session)) {
-            let timer = self.parts.timers.set(deadline, Alarm::Connection(token));
+            let timer = self.parts.timers.set(deadline, Ring::Connection(token));
             if let Some((connection, _)) = self.parts.connection(token) {
                 connection.timer = Some(timer);
             }
@@ -405,7 +405,7 @@ impl EventLoop {
                 }
             }
             Next::LingerUntil(deadline) => {
-                let timer = self.parts.timers.set(deadline, Alarm::Connection(token));
+                let timer = self.parts.timers.set(deadline, Ring::Connection(token));
                 if let Some((connection, _)) = self.parts.connection(token) {
                     connection.timer = Some(timer);
                 }
@@ -429,8 +429,9 @@ impl EventLoop {
     }
 
     fn retire(&mut self, token: Token) {
-        let finished = matches!(self.parts.get(token), Some(Slot { entry: Entry::Task(task), .. }) if task.is_finished());
-        if finished {
+        if let Some(Slot { entry: Entry::Task(task), .. }) = self.parts.get(token)
+            && task.is_finished()
+        {
             self.remove(token);
         }
     }

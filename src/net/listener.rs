@@ -20,7 +20,7 @@ use super::socket::{Peer, Socket};
 /// Connections that the kernel completes and holds until they are accepted: what a burst of clients may need.
 const BACKLOG: i32 = 4096;
 /// The first pause after a failed accept, doubled up to [`MAX_BACKOFF`]. Out of descriptors, accepting at once again
-/// would spin (threats: descriptor exhaustion); the values are grpc-go's and C-core's.
+/// would spin; the values are grpc-go's and C-core's.
 const MIN_BACKOFF: Duration = Duration::from_millis(5);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// Accepts before other sockets of the loop get their turn.

@@ -1,7 +1,7 @@
 //! How threads reach a loop: messages over a channel, and a wake-up only if the loop sleeps.
 //!
-//! A note from the loop's own thread takes neither: it goes into a queue of that thread which the loop empties before the
-//! turn ends.
+//! A note from the loop's own thread takes neither: it goes into a queue of that thread which the loop empties before
+//! the turn ends.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,9 +13,9 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::address::Address;
+use super::alarm::Alarm;
 use super::listener::BoundListener;
 use super::session::{Session, Task};
-use super::sleep;
 use super::socket::{Peer, Socket};
 
 /// A place on a loop: index and generation, so that a note to what is gone reaches nobody else.
@@ -45,7 +45,7 @@ pub(super) enum Message {
     Listen(ListenerId, BoundListener),
     CloseListener(ListenerId),
     Spawn(Box<dyn Task>),
-    Sleep(Instant, Arc<sleep::Alarm>),
+    Sleep(Instant, Arc<Alarm>),
     Stop,
 }
 
@@ -164,7 +164,7 @@ impl LoopHandle {
         self.post(Message::Spawn(task));
     }
 
-    pub(super) fn sleep(&self, deadline: Instant, alarm: Arc<sleep::Alarm>) {
+    pub(crate) fn sleep(&self, deadline: Instant, alarm: Arc<Alarm>) {
         self.post(Message::Sleep(deadline, alarm));
     }
 
@@ -206,7 +206,8 @@ impl Shared {
         // Pairs with `Mailbox::fall_asleep`: either the loop sees the message, or we see that it sleeps.
         std::sync::atomic::fence(Ordering::SeqCst);
         if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::SeqCst) {
-            // It fails only when the kernel is out of memory for an eventfd write; the loop then wakes at its next event.
+            // It fails only when the kernel is out of memory for an eventfd write; the loop then wakes at its next
+            // event.
             let _ = self.waker.wake();
         }
     }

@@ -5,23 +5,23 @@
 //! [`Task`]. Other threads reach a loop through its [`LoopHandle`]: they post a message and wake the loop if it sleeps.
 
 mod address;
+mod alarm;
 mod connection;
 mod event_loop;
 mod inbox;
 mod listener;
 mod mailbox;
 mod session;
-mod sleep;
 mod socket;
 mod timers;
 
 pub use address::{Address, AddressError};
+pub(crate) use alarm::Alarm;
 pub(crate) use event_loop::EventLoop;
 pub(crate) use inbox::Inbox;
 pub(crate) use listener::{BoundListener, Place, SessionFactory};
 pub use mailbox::on_event_loop;
 pub(crate) use mailbox::{ListenerId, LoopHandle, Note};
 pub(crate) use session::{CloseReason, Session, SessionState, Task, Turn};
-pub use sleep::{Sleep, sleep};
 pub use socket::Peer;
 pub(crate) use timers::TimerId;

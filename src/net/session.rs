@@ -1,10 +1,12 @@
 //! What a loop drives: sessions, which have a socket, and tasks, which have none.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use lariat_frame::WriteBuf;
 
+use super::alarm::Alarm;
 use super::mailbox::{LoopHandle, Note, Token};
 use super::socket::Peer;
 use super::timers::{TimerId, Timers};
@@ -15,12 +17,12 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Instant,
     pub(crate) token: Token,
     pub(crate) handle: &'a LoopHandle,
-    pub(super) timers: &'a mut Timers<Alarm>,
+    pub(super) timers: &'a mut Timers<Ring>,
 }
 
 /// What a timer does when it fires.
 #[derive(Debug)]
-pub(super) enum Alarm {
+pub(super) enum Ring {
     /// `handle_timer` of the session or task.
     Session(Note),
     /// The loop's own: a connect that takes too long, or a closed socket that lingers.
@@ -28,13 +30,13 @@ pub(super) enum Alarm {
     /// The loop's own: a listener may accept again.
     Listener(Token),
     /// A sleeping future.
-    Sleep(std::sync::Arc<super::sleep::Alarm>),
+    Sleep(Arc<Alarm>),
 }
 
 impl Turn<'_> {
     /// Has `handle_timer(slot)` called at `deadline`.
     pub(crate) fn set_timer(&mut self, deadline: Instant, slot: u32) -> TimerId {
-        self.timers.set(deadline, Alarm::Session(Note { token: self.token, slot }))
+        self.timers.set(deadline, Ring::Session(Note { token: self.token, slot }))
     }
 
     pub(crate) fn cancel_timer(&mut self, timer: TimerId) {

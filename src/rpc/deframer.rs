@@ -9,8 +9,8 @@ use super::status::Status;
 /// must not cost the limit.
 const MAX_FIRST_ALLOCATION: usize = 64 * 1024;
 
-/// How much more memory than octets have arrived a message may take when its buffer grows. Growing in few big steps saves
-/// copies (one of 64 KiB for a message of 1 MiB).
+/// How much more memory than octets have arrived a message may take when its buffer grows. Growing in few big steps
+/// saves copies (one of 64 KiB for a message of 1 MiB).
 const GROWTH: usize = 16;
 
 /// Takes length-prefixed messages out of the payloads of one stream's DATA frames, in any cut.
@@ -42,8 +42,8 @@ impl Deframer {
         }
     }
 
-    /// The next message, if it is complete within `input`. What is used is cut off the front of `input`; without a message
-    /// that is all of it. Call again until there is none.
+    /// The next message, if it is complete within `input`. What is used is cut off the front of `input`; without a
+    /// message that is all of it. Call again until there is none.
     ///
     /// A message above the limit is RESOURCE_EXHAUSTED, before memory is taken for it; a flag other than 0 and 1 is
     /// INTERNAL. After an error the stream has no meaning any more.

@@ -56,8 +56,8 @@ fn outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
     Outcome { messages, end: Ok(deframer.expected()) }
 }
 
-/// Header lists of any octets are read without a panic, and metadata that was received can be changed and passed on. The
-/// input is lines of `name: value`.
+/// Header lists of any octets are read without a panic, and metadata that was received can be changed and passed on.
+/// The input is lines of `name: value`.
 pub fn metadata(data: &[u8]) {
     let mut list = HeaderList::with_limit(1 << 14);
     for line in data.split(|octet| *octet == b'\n') {

@@ -2,8 +2,8 @@
 //!
 //! A client sends `Request-Headers *Message END_STREAM` and a server answers `Response-Headers *Message Trailers` or
 //! `Trailers-Only`; methods whose side does not stream have exactly one message. [`ServerCall`] reads the former,
-//! [`ClientCall`] the latter. Both are fed with the events of one HTTP/2 stream and hold nothing while a message lies in
-//! one DATA frame.
+//! [`ClientCall`] the latter. Both are fed with the events of one HTTP/2 stream and hold nothing while a message lies
+//! in one DATA frame.
 
 mod client_call;
 mod server_call;

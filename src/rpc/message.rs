@@ -1,7 +1,7 @@
 //! `Message`: the length-prefixed message (PROTOCOL-HTTP2.md, "Length-Prefixed-Message") and its writing.
 //!
-//! One octet says whether the payload is compressed, four give its length, big-endian; the payload follows. How messages
-//! are cut into DATA frames means nothing.
+//! One octet says whether the payload is compressed, four give its length, big-endian; the payload follows. How
+//! messages are cut into DATA frames means nothing.
 
 use bytes::Bytes;
 
@@ -11,8 +11,8 @@ use super::status::Status;
 /// Octets in front of a payload: the flag and the length.
 pub const PREFIX_LEN: usize = 5;
 
-/// The size of the largest message that a server accepts and a client receives unless told otherwise: 4 MiB, as in every
-/// gRPC library. It bounds what one call can make its receiver hold.
+/// The size of the largest message that a server accepts and a client receives unless told otherwise: 4 MiB, as in
+/// every gRPC library. It bounds what one call can make its receiver hold.
 pub const DEFAULT_MAX_RECEIVE_SIZE: usize = 4 * 1024 * 1024;
 
 /// A received message.

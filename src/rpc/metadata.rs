@@ -28,8 +28,8 @@ const HIDDEN: [&[u8]; 11] = [
     b"grpc-timeout",
 ];
 
-/// Fields that users may see, if a peer sends them at all, but not set: the channel's own, and those that RFC 9113 §8.2.2
-/// forbids.
+/// Fields that users may see, if a peer sends them at all, but not set: the channel's own, and those that RFC 9113
+/// §8.2.2 forbids.
 const RECEIVE_ONLY: [&[u8]; 6] =
     [b"user-agent", b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
 
@@ -201,8 +201,8 @@ impl Metadata {
         }
     }
 
-    /// Appends the fields to a header list that is to be sent. What a sender may not set is left out, so received metadata
-    /// can be passed on as it is.
+    /// Appends the fields to a header list that is to be sent. What a sender may not set is left out, so received
+    /// metadata can be passed on as it is.
     pub fn write_to(&self, out: &mut HeaderList) {
         for field in self.visible().filter(|field| !RECEIVE_ONLY.contains(&field.name)) {
             out.push(field.name, field.value, indexing(&field));
@@ -592,7 +592,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_one_side_sets_the_other_receives(
-            entries in proptest::collection::vec(("[a-z0-9_.]{1,8}", "([!-~]([ -~]{0,8}[!-~])?)?", any::<Vec<u8>>()), 0..8)
+            entries in proptest::collection::vec(
+                ("[a-z0-9_.]{1,8}", "([!-~]([ -~]{0,8}[!-~])?)?", any::<Vec<u8>>()),
+                0..8
+            )
         ) {
             let mut sent = Metadata::new();
             for (key, value, octets) in &entries {

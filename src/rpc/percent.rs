@@ -21,8 +21,8 @@ pub fn encode(message: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// The message that this value stands for. Lenient, because a message is there to be read: an escape that is none is kept
-/// as it is, and octets that are not UTF-8 become U+FFFD.
+/// The message that this value stands for. Lenient, because a message is there to be read: an escape that is none is
+/// kept as it is, and octets that are not UTF-8 become U+FFFD.
 pub fn decode(value: &[u8]) -> String {
     if !value.contains(&b'%') {
         return String::from_utf8_lossy(value).into_owned();

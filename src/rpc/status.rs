@@ -10,8 +10,8 @@ use super::metadata::Metadata;
 
 /// Why a call failed: a code, a message for the developer, and optionally details and trailers.
 ///
-/// A `Status` is always an error. Success is `Ok(..)` of a `Result`, so an OK status that carries a message cannot exist.
-/// The state lives behind one pointer, so `Result<T, Status>` costs hardly more than `T`.
+/// A `Status` is always an error. Success is `Ok(..)` of a `Result`, so an OK status that carries a message cannot
+/// exist. The state lives behind one pointer, so `Result<T, Status>` costs hardly more than `T`.
 #[derive(Clone)]
 pub struct Status(Box<State>);
 

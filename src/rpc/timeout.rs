@@ -168,7 +168,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back_and_never_shorter(seconds in 0..9_000_000_000u64, nanos in 0..1_000_000_000u32) {
+        fn what_is_written_is_read_back_and_never_shorter(
+            seconds in 0..9_000_000_000u64,
+            nanos in 0..1_000_000_000u32
+        ) {
             let timeout = Duration::new(seconds, nanos);
             let read = decode(&encode(timeout)).unwrap();
             prop_assert!(read >= timeout);

@@ -138,7 +138,8 @@ impl ServerBuilder {
     }
 
     /// The initial flow-control window of each stream, in octets. Default: 256 KiB; it grows with the measured
-    /// bandwidth-delay product unless [`adaptive_window`](Self::adaptive_window) is off. Values below 64 KiB are raised.
+    /// bandwidth-delay product unless [`adaptive_window`](Self::adaptive_window) is off. Values below 64 KiB are
+    /// raised.
     pub fn initial_stream_window_size(mut self, octets: u32) -> Self {
         self.http2.initial_stream_window = octets.max(MIN_WINDOW);
         self
@@ -177,8 +178,8 @@ impl ServerBuilder {
         self
     }
 
-    /// A connection of this age (give or take a tenth, so that not all end together) is closed gracefully; after `grace`
-    /// more the calls still running are cut off. Default: never.
+    /// A connection of this age (give or take a tenth, so that not all end together) is closed gracefully; after
+    /// `grace` more the calls still running are cut off. Default: never.
     pub fn max_connection_age(mut self, age: Duration, grace: Option<Duration>) -> Self {
         self.http2.max_connection_age = Some(age);
         self.http2.max_connection_age_grace = grace;

@@ -26,6 +26,9 @@ const SERVER_SLOT: u32 = u32::MAX - 1;
 const REST_SLOT: u32 = u32::MAX - 2;
 /// How long a connection keeps the memory of its calls for the next ones.
 const REST_AFTER: Duration = Duration::from_secs(1);
+/// How long after its deadline a call is reset. The client ends it by a timer of its own, with DEADLINE_EXCEEDED; a
+/// reset that overtook that timer would tell some clients CANCELLED instead.
+const DEADLINE_SLACK: Duration = Duration::from_millis(10);
 /// Header lists whose route is remembered. Clients send few distinct ones that repeat to the octet.
 const CACHED_ROUTES: usize = 16;
 /// Runs and tokens kept for the next calls.
@@ -305,7 +308,7 @@ impl Open {
         });
         self.http2.set_token(key, index as u32);
         if let Some(deadline) = deadline {
-            self.calls[index].deadline = Some(turn.set_timer(deadline, index as u32));
+            self.calls[index].deadline = Some(turn.set_timer(deadline + DEADLINE_SLACK, index as u32));
         }
         if streaming {
             self.start_run(turn, out, index, Payload::Borrowed(&[]));

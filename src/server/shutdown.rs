@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::call::Link;
-use crate::net::{Sleep, sleep};
+use crate::engine::{Sleep, sleep};
 
 /// How far a server is on its way from serving to gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -57,8 +57,9 @@ impl {client} {{
         let documentation = document(&method.comments, 1, &[]);
         let deprecated = if method.options.deprecated() { "    #[deprecated]\n" } else { "" };
         let allow = allow_name(name);
+        let request = format!("impl {lariat}::IntoRequest<{request}>");
         format!(
-            r#"{documentation}{deprecated}{allow}    pub fn {name}(&self, request: impl {lariat}::IntoRequest<{request}>) -> {returned} {{
+            r#"{documentation}{deprecated}{allow}    pub fn {name}(&self, request: {request}) -> {returned} {{
         let request = {lariat}::IntoRequest::into_request(request);
         self.channel.{function}::<{codec}, _, _>(&self.methods[{index}], request)
     }}

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 /// How many times streams are looked at within `stalled_stream_timeout`.
 const STALL_LOOKS: u32 = 5;
 
-/// How many glitches one answered stream makes up for, see [`Limits::glitches`](crate::Limits::glitches): what may still
-/// be on its way for it when it has ended.
+/// How many glitches one answered stream makes up for, see [`Limits::glitches`](crate::Limits::glitches): what may
+/// still be on its way for it when it has ended.
 const GLITCHES_PER_ANSWER: u32 = 4;
 
 impl Connection {

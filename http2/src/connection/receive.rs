@@ -317,7 +317,8 @@ impl Connection {
                 self.remove(key, Ending::Ended);
             }
             (Role::Client, _) => {
-                // The response is complete: nobody needs the rest of the request, as the server has said or is about to.
+                // The response is complete: nobody needs the rest of the request, as the server has said or is about
+                // to.
                 self.write_reset(key.id(), ErrorCode::NO_ERROR, out);
                 self.remove(key, Ending::ResetLocally);
             }

@@ -107,9 +107,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends DATA: at once as far as both windows allow, nothing is queued before it and the output isn't full; the rest
-    /// is queued. It is never refused for its size: a writer that heeds [`capacity`](Connection::capacity) keeps the
-    /// queue short.
+    /// Sends DATA: at once as far as both windows allow, nothing is queued before it and the output isn't full; the
+    /// rest is queued. It is never refused for its size: a writer that heeds [`capacity`](Connection::capacity) keeps
+    /// the queue short.
     ///
     /// # Errors
     ///
@@ -228,8 +228,8 @@ impl Connection {
         }
     }
 
-    /// The application waits for `octets` more before it can consume what it has: makes the window large enough for them
-    /// at once, so that a message larger than the window doesn't crawl.
+    /// The application waits for `octets` more before it can consume what it has: makes the window large enough for
+    /// them at once, so that a message larger than the window doesn't crawl.
     pub fn expect(&mut self, key: StreamKey, octets: usize, out: &mut WriteBuf) {
         let initial_window = self.local.initial_window;
         if let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.state.can_receive())

@@ -165,6 +165,31 @@ fn a_known_header_block_is_the_same_list_again() {
 }
 
 #[test]
+fn a_known_header_block_is_known_for_its_table_and_its_place_only() {
+    let mut peer = RawPeer::server();
+    let newest_entry = [0x80 | 62];
+    let trailers = |peer: &mut RawPeer, stream| {
+        let block = newest_entry;
+        let events = peer.send(|out| encode::headers(out, id(stream), &block, 16_384, true));
+        let [Event::Headers { headers, .. }] = &events[..] else { panic!("{events:?}") };
+        headers.clone()
+    };
+    for stream in [1, 3, 5, 7] {
+        peer.request(stream, false);
+    }
+    peer.send_headers(1, &[("x-a", "1")], true);
+    assert_eq!(trailers(&mut peer, 3).get(b"x-a"), Some(&b"1"[..]));
+    // The same block after the table has changed.
+    peer.send_headers(5, &[("x-b", "2")], true);
+    assert_eq!(trailers(&mut peer, 7).get(b"x-b"), Some(&b"2"[..]));
+    // The block of a request, by now well known, as trailers.
+    let key = peer.request(9, false);
+    peer.request(11, false);
+    let events = peer.send_headers(9, REQUEST, true);
+    assert_reset_event(&events, key, ErrorCode::PROTOCOL_ERROR);
+}
+
+#[test]
 fn a_response_needs_its_head_first_and_trailers_end_it() {
     let mut peer = RawPeer::server();
     let key = peer.request(1, true);

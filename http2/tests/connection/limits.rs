@@ -1,4 +1,5 @@
-//! Each limit by its name, with its default: what reaches it, and what follows. And what honest peers do, which doesn't.
+//! Each limit by its name, with its default: what reaches it, and what follows. And what honest peers do, which
+//! doesn't.
 
 use crate::support::*;
 use bytes::Bytes;

@@ -1,4 +1,5 @@
-//! One connection against a raw peer, section by section of RFC 9113; each limit; time; two connections against each other.
+//! One connection against a raw peer, section by section of RFC 9113; each limit; time; two connections against each
+//! other.
 
 mod calls;
 mod limits;

@@ -28,6 +28,7 @@ fn a_server_says_goodbye_in_two_steps() {
         peer.frames(),
         [Frame::GoAway { last_stream: id(3), code: ErrorCode::NO_ERROR, debug: b"graceful_stop" }]
     );
+    assert_eq!(peer.connection.poll_timeout(), None, "the second step need not be waited for");
     // One that comes now was opened by a client that knew better.
     assert!(peer.send_headers(5, REQUEST, false).is_empty());
     assert!(peer.send_data(5, b"x", true).is_empty());

@@ -34,6 +34,16 @@ fn without(name: &str) -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
+fn what_follows_a_malformed_request_is_ignored() {
+    let mut peer = RawPeer::server();
+    assert!(peer.send_headers(1, &without(":path"), false).is_empty());
+    peer.assert_reset(1, ErrorCode::PROTOCOL_ERROR);
+    assert!(peer.send_data(1, b"x", false).is_empty());
+    assert!(peer.send_headers(1, TRAILERS, true).is_empty());
+    peer.assert_quiet();
+}
+
+#[test]
 fn trailers_must_end_the_stream() {
     let mut peer = RawPeer::server();
     let key = peer.request(1, false);

@@ -78,8 +78,8 @@ pub trait Controller {
     /// by itself when its back-off has passed.
     fn connect(&mut self, id: SubchannelId);
 
-    /// Gives a subchannel up. Its attempt is aborted, or its connection closed once the calls on it are done. Nothing is
-    /// reported of it any more.
+    /// Gives a subchannel up. Its attempt is aborted, or its connection closed once the calls on it are done. Nothing
+    /// is reported of it any more.
     fn remove(&mut self, id: SubchannelId);
 
     /// Makes this the state of the channel, and this the picker that all further calls and all waiting ones ask.

@@ -49,7 +49,7 @@ pub use unix::{Unix, UnixAbstract};
 
 use super::attributes::Attributes;
 use super::endpoint::Endpoint;
-use super::target::{Target, TargetError, encode_authority};
+use super::target::{Target, TargetError, encode_authority, unknown_scheme};
 use crate::net::Address;
 use std::fmt;
 use std::sync::Arc;
@@ -201,7 +201,7 @@ impl Registry {
     /// Makes a resolver for this target.
     pub fn build(&self, target: &Target, sender: ResolutionSender) -> Result<Box<dyn Resolver>, TargetError> {
         let Some(builder) = self.get(&target.scheme) else {
-            return Err(TargetError::unknown_scheme(target, &target.scheme, self));
+            return Err(unknown_scheme(target, &target.scheme, self));
         };
         builder.build(target, sender)
     }

@@ -10,8 +10,8 @@ use super::Cardinality;
 
 /// The request side of a call, seen by the server; the request's head has been read before.
 ///
-/// For methods with one request message, [`handle_one`](Self::handle_one) is all there is for DATA. For those that stream,
-/// [`handle_data`](Self::handle_data) until it gives no message and then, if the frame ended the stream,
+/// For methods with one request message, [`handle_one`](Self::handle_one) is all there is for DATA. For those that
+/// stream, [`handle_data`](Self::handle_data) until it gives no message and then, if the frame ended the stream,
 /// [`handle_end`](Self::handle_end). An error is the outcome of the call: the server answers with it and needs nothing
 /// more of the request.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ impl ServerCall {
     /// DATA arrived for a method with one request message. Returns the message once the request is complete: when the
     /// stream has ended after exactly one message.
     ///
-    /// A message that lies in the frame that ends the stream is borrowed from it; one that the end follows later is kept
-    /// until then. A stream that ends without DATA is an empty payload with `end_stream`.
+    /// A message that lies in the frame that ends the stream is borrowed from it; one that the end follows later is
+    /// kept until then. A stream that ends without DATA is an empty payload with `end_stream`.
     #[inline]
     pub fn handle_one<'a>(
         &mut self,

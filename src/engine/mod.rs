@@ -1,5 +1,7 @@
 //! The engine: the set of event loops that channels and servers run on.
 
+mod sleep;
+
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +10,8 @@ use std::thread::JoinHandle;
 
 use crate::call::wait;
 use crate::net::{EventLoop, LoopHandle, on_event_loop};
+
+pub use sleep::{Sleep, sleep};
 
 /// A set of event loops. Cheap to clone; the loops end when the last clone, channel and server of theirs is gone.
 ///
@@ -205,11 +209,6 @@ impl Drop for Shared {
             let _ = thread.join();
         }
     }
-}
-
-/// Keeps the time for futures that wait outside any loop.
-pub(crate) fn default_loop() -> LoopHandle {
-    Engine::global().choose_loop()
 }
 
 impl fmt::Debug for Engine {

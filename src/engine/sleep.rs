@@ -1,0 +1,46 @@
+//! A future that waits for a time, on whichever loop is at hand.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use crate::net::{Alarm, LoopHandle};
+
+/// Waits for at least `duration`. Works in handlers, under [`Engine::block_on`], and under any executor: off the
+/// engine's own threads the process's default engine keeps the time.
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep { deadline: Instant::now() + duration, alarm: None }
+}
+
+/// The future of [`sleep`].
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Sleep {
+    deadline: Instant,
+    alarm: Option<Arc<Alarm>>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(alarm) = &self.alarm {
+            return alarm.poll(cx.waker());
+        }
+        if Instant::now() >= self.deadline {
+            return Poll::Ready(());
+        }
+        let alarm = Arc::new(Alarm::default());
+        let pending = alarm.poll(cx.waker());
+        keeper_of_time().sleep(self.deadline, Arc::clone(&alarm));
+        self.alarm = Some(alarm);
+        pending
+    }
+}
+
+/// The loop of this thread, or one of the default engine.
+fn keeper_of_time() -> LoopHandle {
+    LoopHandle::current().unwrap_or_else(|| Engine::global().choose_loop())
+}
