@@ -5,14 +5,14 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use lariat_frame::WriteBuf;
 use lariat_http2::{Connection, StreamKey};
 
 use super::Link;
-use crate::rpc::{Codec, Metadata, Status, check_send_len, message_prefix};
+use crate::rpc::{Codec, Metadata, PREFIX_LEN, Status, check_send_len, message_prefix};
 
 /// Octets of encoded messages that may wait for the session before [`Outbound::send`] waits (grpc-go's write quota).
 /// One message may exceed it, since it is encoded whole.
@@ -20,7 +20,7 @@ const QUOTA: usize = 64 * 1024;
 /// Messages from this size on are encoded into a buffer of their own, outside the lock, which is then chained to
 /// the output without another copy.
 const OWN_BUFFER: usize = 8 * 1024;
-/// What one DATA frame may carry: a smaller rest is copied into the output, a larger one chained.
+/// What one DATA frame may carry.
 const ONE_FRAME: usize = 16_384;
 
 /// The sending side of a stream of messages.
@@ -112,44 +112,34 @@ impl<T> Outbound<T> {
     /// Says that no more messages come (the client's half-close).
     pub fn finish(self) {}
 
-    fn poll_send(&self, message: &mut Option<T>, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        {
-            let mut state = self.stream.lock();
-            if let Some(status) = &state.closed {
-                return Poll::Ready(Err(status.clone()));
-            }
-            if state.waiting >= QUOTA {
-                if !state.writers.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    state.writers.push(cx.waker().clone());
-                }
-                return Poll::Pending;
-            }
-        }
-        let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
-        let size = (self.encoder.encoded_len)(&message);
-        let length = match check_send_len(size, self.max_message_size) {
-            Ok(length) => length,
-            Err(status) => return Poll::Ready(Err(status)),
-        };
+    fn poll_send(&self, slot: &mut Option<T>, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        let Some(message) = slot else { return Poll::Ready(Ok(())) };
+        let size = (self.encoder.encoded_len)(message);
+        let length = check_send_len(size, self.max_message_size)?;
         let append = |buffer: &mut Vec<u8>| {
             buffer.extend_from_slice(&message_prefix(length));
-            (self.encoder.encode)(&message, buffer);
+            (self.encoder.encode)(message, buffer);
         };
-        if size < OWN_BUFFER {
-            let mut state = self.stream.lock();
-            let before = state.tail.len();
-            append(&mut state.tail);
-            state.waiting += state.tail.len() - before;
-            state.notify();
-        } else {
-            let mut buffer = Vec::with_capacity(size + 5);
-            append(&mut buffer);
-            let mut state = self.stream.lock();
-            state.seal_tail();
-            state.waiting += buffer.len();
-            state.chunks.push_back(buffer.into());
-            state.notify();
+        let mut state = self.stream.lock();
+        if ready!(state.poll_room(cx)).is_ok() {
+            if size < OWN_BUFFER {
+                let before = state.tail.len();
+                append(&mut state.tail);
+                state.waiting += state.tail.len() - before;
+            } else {
+                // Encoding takes a while, for which the session must not be kept waiting.
+                drop(state);
+                let mut buffer = Vec::with_capacity(size + PREFIX_LEN);
+                append(&mut buffer);
+                state = self.stream.lock();
+                state.push(buffer);
+            }
         }
+        *slot = None;
+        if let Some(status) = &state.closed {
+            return Poll::Ready(Err(status.clone()));
+        }
+        state.notify();
         Poll::Ready(Ok(()))
     }
 }
@@ -199,9 +189,28 @@ impl State {
         }
     }
 
-    fn seal_tail(&mut self) {
-        if !self.tail.is_empty() {
-            self.chunks.push_back(std::mem::take(&mut self.tail).into());
+    /// Ready when a message may be taken: an error if the call has ended.
+    fn poll_room(&mut self, cx: &Context<'_>) -> Poll<Result<(), ()>> {
+        if self.closed.is_some() {
+            return Poll::Ready(Err(()));
+        }
+        if self.waiting < QUOTA {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.writers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.writers.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Adds a message that has a buffer of its own.
+    fn push(&mut self, message: Vec<u8>) {
+        if self.closed.is_none() {
+            if !self.tail.is_empty() {
+                self.chunks.push_back(std::mem::take(&mut self.tail).into());
+            }
+            self.waiting += message.len();
+            self.chunks.push_back(message.into());
         }
     }
 }
@@ -304,15 +313,22 @@ impl State {
             let _ = connection.send_data(key, chunk, last, out);
             return sent;
         }
-        let (sent, last) = (tail.len(), end && *finished);
+        // Copied frame by frame into the output, so that the buffer serves the next messages too.
+        let (total, last) = (tail.len(), end && *finished);
         *end_sent |= last;
-        if sent <= ONE_FRAME
-            && connection.send_data_in_place(key, sent, last, out, &mut |out| out.extend_from_slice(tail))
-        {
-            tail.clear();
-        } else {
-            let _ = connection.send_data(key, std::mem::take(tail).into(), last, out);
+        let mut sent = 0;
+        while sent < total {
+            let piece = &tail[sent..total.min(sent + ONE_FRAME)];
+            let ends = last && sent + piece.len() == total;
+            let mut copy = |out: &mut Vec<u8>| out.extend_from_slice(piece);
+            if !connection.send_data_in_place(key, piece.len(), ends, out, &mut copy) {
+                let rest = Bytes::copy_from_slice(&tail[sent..]);
+                let _ = connection.send_data(key, rest, last, out);
+                break;
+            }
+            sent += piece.len();
         }
-        sent
+        tail.clear();
+        total
     }
 }
