@@ -76,6 +76,12 @@ impl WriteBuf {
         }
     }
 
+    /// Everything, if no payload is chained: what most writes are.
+    #[inline]
+    pub fn contiguous(&self) -> Option<&[u8]> {
+        if self.chained.is_empty() { self.small.get(self.written..) } else { None }
+    }
+
     /// Fills `slices` with the octets from the front, for a vectored write; says how many of them it filled.
     pub fn chunks<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut filled = 0;

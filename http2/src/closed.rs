@@ -29,8 +29,8 @@ pub(crate) struct Closed {
 }
 
 impl Closed {
-    /// How many streams are remembered: far more than may be open at once, in 256 octets.
-    const STREAMS: usize = 1024;
+    /// How many streams are remembered: more than are open at once by default, in 128 octets.
+    const STREAMS: usize = 512;
     const STREAMS_PER_WORD: usize = 32;
 
     pub(crate) fn new() -> Self {
@@ -128,14 +128,14 @@ mod tests {
         let mut closed = Closed::new();
         closed.open(id(1));
         closed.note(id(1), Ending::ResetRemotely);
-        closed.open(id(2047));
+        closed.open(id(1023));
         assert_eq!(closed.ending(id(1)), Ending::ResetRemotely);
-        closed.open(id(2049));
+        closed.open(id(1025));
         closed.note(id(1), Ending::ResetRemotely);
         assert_eq!(closed.ending(id(1)), Ending::ResetLocally);
-        assert_eq!(closed.ending(id(2049)), Ending::Ended);
+        assert_eq!(closed.ending(id(1025)), Ending::Ended);
         closed.open(id(0x7fff_ffff));
         assert_eq!(closed.ending(id(0x7fff_fffd)), Ending::Skipped);
-        assert_eq!(closed.ending(id(2049)), Ending::ResetLocally);
+        assert_eq!(closed.ending(id(1025)), Ending::ResetLocally);
     }
 }

@@ -1,6 +1,9 @@
 //! [`Connection`]: the machine itself. What arrives is dealt with in [`receive`], what is sent in [`send`], time and
 //! the connection's end in [`lifecycle`].
 
+mod control;
+mod data;
+mod headers;
 mod lifecycle;
 mod receive;
 mod send;
@@ -23,6 +26,7 @@ use crate::{Config, ConnectionError, Event, FlowControl, Stats};
 use lariat_frame::hpack::Encoder;
 use lariat_frame::{PREFACE, StreamId, WriteBuf, decode, encode};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Which side of the connection this is.
@@ -48,7 +52,7 @@ enum Preface {
 #[derive(Debug)]
 pub struct Connection {
     role: Role,
-    config: Config,
+    config: Arc<Config>,
     /// The latest time that was told.
     now: Instant,
     preface: Preface,
@@ -107,19 +111,19 @@ impl Connection {
     /// The client's side of a new connection. Writes the preface, SETTINGS and the connection's WINDOW_UPDATE.
     ///
     /// `seed` makes different what should be different between connections.
-    pub fn client(config: Config, now: Instant, seed: u64, out: &mut WriteBuf) -> Self {
+    pub fn client(config: impl Into<Arc<Config>>, now: Instant, seed: u64, out: &mut WriteBuf) -> Self {
         out.tail().extend_from_slice(PREFACE);
-        Self::new(Role::Client, config, now, seed, out)
+        Self::new(Role::Client, config.into(), now, seed, out)
     }
 
     /// The server's side of a new connection. Writes SETTINGS and the connection's WINDOW_UPDATE.
     ///
     /// `seed` makes different what should be different between connections: the age they reach.
-    pub fn server(config: Config, now: Instant, seed: u64, out: &mut WriteBuf) -> Self {
-        Self::new(Role::Server, config, now, seed, out)
+    pub fn server(config: impl Into<Arc<Config>>, now: Instant, seed: u64, out: &mut WriteBuf) -> Self {
+        Self::new(Role::Server, config.into(), now, seed, out)
     }
 
-    fn new(role: Role, config: Config, now: Instant, seed: u64, out: &mut WriteBuf) -> Self {
+    fn new(role: Role, config: Arc<Config>, now: Instant, seed: u64, out: &mut WriteBuf) -> Self {
         let local = LocalSettings::announce(&config, role, out);
         let receive_window_size = config.initial_connection_window.clamp(DEFAULT_WINDOW, MAX_WINDOW);
         if receive_window_size > DEFAULT_WINDOW {

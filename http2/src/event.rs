@@ -37,6 +37,8 @@ pub enum Event<'a> {
         kind: HeadersKind,
         /// The fields. A list that was seen before is the same `Arc` again.
         headers: Arc<HeaderList>,
+        /// The list is kept and was handed out before: what was learned from it is worth remembering.
+        repeated: bool,
         /// The peer sends nothing more on this stream.
         end_stream: bool,
     },

@@ -22,10 +22,16 @@ impl HeaderBlock<'_> {
         self.template.map_or(0, |list| list.size()) + self.fields.map_or(0, HeaderList::size)
     }
 
-    /// The value of the first field of that name.
-    pub(crate) fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        let template = self.template.and_then(|list| list.get(name));
-        template.or_else(|| self.fields.and_then(|list| list.get(name)))
+    /// Whether this is the head of a HEAD request.
+    pub(crate) fn is_head_request(&self) -> bool {
+        for list in [self.template.map(|list| &**list), self.fields].into_iter().flatten() {
+            for field in list {
+                if field.name == b":method" {
+                    return field.value == b"HEAD";
+                }
+            }
+        }
+        false
     }
 }
 

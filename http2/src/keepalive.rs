@@ -1,5 +1,6 @@
 //! [`Probe`]: asks a silent peer whether it is still there (gRFC A8, A9).
 
+use crate::timer::later;
 use crate::{Keepalive, Role};
 use std::time::{Duration, Instant};
 
@@ -49,9 +50,9 @@ impl Probe {
         })
     }
 
-    /// When to look for the first time.
-    pub(crate) fn first_look(&self) -> Instant {
-        self.heard + self.time
+    /// When to look whether the peer is still silent.
+    pub(crate) fn next_look(&self) -> Instant {
+        later(self.heard, self.time)
     }
 
     /// A frame came.
@@ -70,12 +71,12 @@ impl Probe {
     /// The time given last has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant, has_streams: bool) -> Verdict {
         if let Some(asked) = self.asked.filter(|&asked| self.heard < asked) {
-            let deadline = asked + self.timeout;
+            let deadline = later(asked, self.timeout);
             return if now >= deadline { Verdict::Dead } else { Verdict::Wait(deadline) };
         }
         self.asked = None;
-        if now < self.heard + self.time {
-            Verdict::Wait(self.heard + self.time)
+        if now < self.next_look() {
+            Verdict::Wait(self.next_look())
         } else if has_streams || self.permit_without_stream {
             Verdict::Ask(self.ask(now))
         } else {
@@ -86,7 +87,7 @@ impl Probe {
 
     fn ask(&mut self, now: Instant) -> Instant {
         self.asked = Some(now);
-        now + self.timeout
+        later(now, self.timeout)
     }
 }
 
@@ -106,7 +107,7 @@ mod tests {
     fn a_peer_that_stays_silent_is_asked_and_then_given_up() {
         let start = Instant::now();
         let mut probe = probe(start, false);
-        assert_eq!(probe.first_look(), start + TIME);
+        assert_eq!(probe.next_look(), start + TIME);
         assert_eq!(probe.handle_timeout(start + TIME, true), Verdict::Ask(start + TIME + TIMEOUT));
         assert_eq!(probe.handle_timeout(start + TIME + TIMEOUT, true), Verdict::Dead);
     }

@@ -11,6 +11,47 @@
 //! After each batch of arrivals and commands: [`poll_event`](Connection::poll_event) until `None`, then
 //! [`poll_output`](Connection::poll_output), write, and wait for input or [`poll_timeout`](Connection::poll_timeout).
 //!
+//! ```
+//! use lariat_frame::WriteBuf;
+//! use lariat_frame::hpack::{HeaderList, Indexing};
+//! use lariat_http2::{Config, Connection, Event};
+//! use std::time::Instant;
+//!
+//! let now = Instant::now();
+//! let (mut to_server, mut to_client) = (WriteBuf::new(), WriteBuf::new());
+//! let mut client = Connection::client(Config::default(), now, 1, &mut to_server);
+//! let mut server = Connection::server(Config::default(), now, 2, &mut to_client);
+//!
+//! let mut request = HeaderList::new();
+//! for (name, value) in [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "localhost")] {
+//!     request.push(name.as_bytes(), value.as_bytes(), Indexing::Index);
+//! }
+//! client.open(now, (&request).into(), true, &mut to_server)?;
+//!
+//! // What a socket would carry:
+//! let wire = to_server.to_vec();
+//! let mut taken = 0;
+//! let mut paths = Vec::new();
+//! loop {
+//!     let (len, event) = server.handle_input(now, &wire[taken..], &mut to_client);
+//!     taken += len;
+//!     match event {
+//!         Some(Event::Headers { stream, headers, .. }) => {
+//!             paths.push(headers.get(b":path").unwrap_or_default().to_vec());
+//!             let mut response = HeaderList::new();
+//!             response.push(b":status", b"404", Indexing::Index);
+//!             server.send_headers(stream, (&response).into(), true, &mut to_client)?;
+//!         }
+//!         Some(_) => {}
+//!         None if len == 0 => break,
+//!         None => {}
+//!     }
+//! }
+//! assert_eq!(paths, [b"/"]);
+//! assert_eq!((client.active_streams(), server.active_streams()), (1, 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113
 
 mod bdp;

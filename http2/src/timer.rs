@@ -1,6 +1,15 @@
 //! [`Timers`]: the deadlines of one connection.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The longest time that is told from never: a hundred years. Anything longer could be too much for an [`Instant`].
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The instant so much later, whatever the application has chosen for `time`.
+#[inline]
+pub(crate) fn later(instant: Instant, time: Duration) -> Instant {
+    instant + time.min(LONGEST)
+}
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +110,12 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[test]
+    fn an_endless_time_is_no_overflow() {
+        let now = Instant::now();
+        assert!(later(now, Duration::MAX) > later(now, Duration::from_secs(1_000_000_000)));
+    }
 
     #[test]
     fn all_is_in_the_order_of_the_indices() {

@@ -89,6 +89,8 @@ violations! {
         "SETTINGS_INITIAL_WINDOW_SIZE makes a stream's window pass 2^31-1";
 
     // Other frames.
+    // RFC 9113 no longer mentions it, and no honest peer does it.
+    SELF_DEPENDENCY: Connection PROTOCOL_ERROR "RFC 7540 §5.3.1" "a stream that depends on itself";
     PUSH_TO_SERVER: Connection PROTOCOL_ERROR "RFC 9113 §8.4" "a client sent PUSH_PROMISE";
     PUSH_DISABLED: Connection PROTOCOL_ERROR "RFC 9113 §6.6" "PUSH_PROMISE although SETTINGS_ENABLE_PUSH is 0";
     GOAWAY_ID: Connection PROTOCOL_ERROR "RFC 9113 §6.8" "GOAWAY names a last stream that isn't the receiver's";

@@ -48,7 +48,8 @@ class Greeter(helloworld_grpc.GreeterServicer):
     def watch(self, context):
         try:
             yield
-        except asyncio.CancelledError:
+        # A call that is cancelled while its handler yields a message closes the generator instead.
+        except (asyncio.CancelledError, GeneratorExit):
             self.cancelled.update(v for k, v in context.invocation_metadata() if k == "x-watch")
             raise
 

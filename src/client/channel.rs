@@ -407,7 +407,7 @@ impl ChannelBuilder {
         let plan = Plan {
             target,
             registry: self.registry,
-            http2: self.http2,
+            http2: Arc::new(self.http2),
             place: engine.place(),
             idle_timeout: self.idle_timeout,
         };

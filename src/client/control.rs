@@ -177,7 +177,7 @@ impl ResolutionSink for Sink {
 pub(super) struct Plan {
     pub(super) target: Target,
     pub(super) registry: Registry,
-    pub(super) http2: Http2Config,
+    pub(super) http2: Arc<Http2Config>,
     pub(super) place: Place,
     pub(super) idle_timeout: Option<Duration>,
 }
@@ -341,7 +341,7 @@ impl ControlTask {
         let session = ClientSession::new(
             id,
             address.clone(),
-            self.plan.http2.clone(),
+            Arc::clone(&self.plan.http2),
             deadline,
             Arc::clone(&self.control),
             connection,

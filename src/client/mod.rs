@@ -1,6 +1,6 @@
 //! The client: a channel, its control plane, its connections, and the calls made on it.
 //!
-//! Two planes. The control plane ([`core`](self::core), a pure machine driven by one task on a loop) turns targets into
+//! Two planes. The control plane (`core`, a pure machine driven by one task on a loop) turns targets into
 //! addresses, addresses into connections, and their states into a picker. The data plane (the channel's snapshot) is
 //! what a call reads: it asks the picker, and posts the call to the loop that owns the connection picked.
 

@@ -85,7 +85,7 @@ impl Activity {
 pub(super) struct ClientSession {
     id: ConnectionId,
     address: Address,
-    config: Config,
+    config: Arc<Config>,
     connect_deadline: Instant,
     control: Arc<Control>,
     handle: Arc<ConnectionHandle>,
@@ -131,7 +131,7 @@ impl ClientSession {
     pub(super) fn new(
         id: ConnectionId,
         address: Address,
-        config: Config,
+        config: Arc<Config>,
         connect_deadline: Instant,
         control: Arc<Control>,
         handle: Arc<ConnectionHandle>,
@@ -188,7 +188,7 @@ impl ClientSession {
                 }
                 self.control.connection_event(self.id, ConnectionEvent::Ready);
             }
-            Event::Headers { stream, token, kind, headers, end_stream } => {
+            Event::Headers { stream, token, kind, headers, end_stream, .. } => {
                 if kind != HeadersKind::Informational && open.is_current(token, stream) {
                     open.handle_headers(turn, out, token as usize, &headers, end_stream);
                 }
@@ -270,7 +270,7 @@ impl Session for ClientSession {
         let note = Note { token: turn.token, slot: INBOX_SLOT };
         let seed = self.control.next_seed();
         self.open = Some(Open {
-            http2: Connection::client(self.config.clone(), turn.now, seed, out),
+            http2: Connection::client(Arc::clone(&self.config), turn.now, seed, out),
             link: Link { handle: turn.handle.clone(), note },
             calls: Slab::new(),
             waiting: VecDeque::new(),

@@ -235,15 +235,20 @@ impl Connection {
     }
 
     fn write(&mut self) -> io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut written = 0;
         while !self.out.is_empty() {
-            let count = self.out.chunks(&mut slices);
-            let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
-            match self.socket.write(&slices[..count]) {
+            let (offered, result) = match self.out.contiguous() {
+                Some(octets) => (octets.len(), self.socket.write(octets)),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                    let count = self.out.chunks(&mut slices);
+                    let offered = slices[..count].iter().map(|slice| slice.len()).sum();
+                    (offered, self.socket.write_vectored(&slices[..count]))
+                }
+            };
+            match result {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(taken) => {
-                    slices = [IoSlice::new(&[]); MAX_SLICES];
                     self.out.advance(taken);
                     written += taken;
                     if taken < offered {

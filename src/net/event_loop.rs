@@ -121,9 +121,11 @@ impl EventLoop {
 
     /// Waits for something to do, and does it.
     fn turn(&mut self, thread: &EnteredThread) {
-        self.handle_messages(thread);
-        self.handle_notes(thread);
-        self.finish_touched();
+        if thread.has_notes() {
+            // What the future of `block_on` has just asked for leaves before the loop sleeps.
+            self.handle_notes(thread);
+            self.finish_touched();
+        }
         let wait = self.time_to_wait(thread);
         let polled = self.poll.poll(&mut self.events, wait);
         self.mailbox.wake_up();

@@ -230,7 +230,8 @@ impl Mailbox {
     }
 
     pub(super) fn receive(&self) -> Option<Message> {
-        self.receiver.try_recv().ok()
+        // An empty mailbox is the rule, and looking is cheaper than trying.
+        if self.receiver.is_empty() { None } else { self.receiver.try_recv().ok() }
     }
 
     /// Marks this thread as the loop's, until the guard is dropped. `None` if a loop already runs on this thread.
@@ -277,6 +278,9 @@ impl EnteredThread {
 
 impl Drop for EnteredThread {
     fn drop(&mut self) {
-        LOCAL.with_borrow_mut(|local| *local = None);
+        // Notes for which the last turn had no time wait in the mailbox until the loop is run again.
+        if let Some(Local { handle, notes, .. }) = LOCAL.with_borrow_mut(Option::take) {
+            notes.into_iter().for_each(|note| handle.post(Message::Note(note)));
+        }
     }
 }

@@ -92,13 +92,17 @@ impl Socket {
         }
     }
 
-    pub(crate) fn write(&mut self, octets: &[IoSlice<'_>]) -> io::Result<usize> {
-        // One slice is by far the most frequent case, and write(2) is cheaper than writev(2).
-        match (self, octets) {
-            (Socket::Tcp(stream), [one]) => stream.write(one),
-            (Socket::Tcp(stream), many) => stream.write_vectored(many),
-            (Socket::Unix(stream), [one]) => stream.write(one),
-            (Socket::Unix(stream), many) => stream.write_vectored(many),
+    pub(crate) fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.write(octets),
+            Socket::Unix(stream) => stream.write(octets),
+        }
+    }
+
+    pub(crate) fn write_vectored(&mut self, octets: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.write_vectored(octets),
+            Socket::Unix(stream) => stream.write_vectored(octets),
         }
     }
 

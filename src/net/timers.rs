@@ -27,6 +27,8 @@ pub(crate) struct Timers<T> {
     /// Ticks (milliseconds since `start`) that have been handled.
     tick: u64,
     entries: Slab<Entry<T>>,
+    /// No slot comes round before this tick; cancelled timers may leave it too low.
+    earliest: u64,
     generation: u32,
     heads: [[u32; SLOTS]; LEVELS],
     /// One bit a slot: which slots of a level hold timers.
@@ -50,6 +52,7 @@ impl<T> Timers<T> {
             start,
             tick: 0,
             entries: Slab::new(),
+            earliest: u64::MAX,
             generation: 0,
             heads: [[NONE; SLOTS]; LEVELS],
             occupied: [0; LEVELS],
@@ -81,19 +84,22 @@ impl<T> Timers<T> {
         if self.entries.is_empty() {
             return None;
         }
-        let earliest = (0..LEVELS).filter_map(|level| self.next_tick(level)).min();
-        earliest.map(|tick| self.start + Duration::from_millis(tick))
+        Some(self.start + Duration::from_millis(self.earliest))
     }
 
     /// Takes one timer whose time has come at `now`, or `None` when no more are due.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<T> {
         let now_tick = now.saturating_duration_since(self.start).as_millis() as u64;
+        if self.earliest > now_tick {
+            return None;
+        }
         loop {
             let level = (0..LEVELS)
                 .filter_map(|level| self.next_tick(level).map(|tick| (tick, std::cmp::Reverse(level))))
                 .min();
             let Some((tick, std::cmp::Reverse(level))) = level.filter(|(tick, _)| *tick <= now_tick) else {
                 self.tick = self.tick.max(now_tick);
+                self.earliest = level.map_or(u64::MAX, |(tick, _)| tick);
                 return None;
             };
             self.tick = self.tick.max(tick);
@@ -146,6 +152,8 @@ impl<T> Timers<T> {
         (entry.level, entry.slot, entry.previous, entry.next) = (level as u8, slot as u8, NONE, head);
         self.heads[level][slot] = index;
         self.occupied[level] |= 1 << slot;
+        // The slot comes round when its first tick does.
+        self.earliest = self.earliest.min((tick >> shift).min(reach) << shift);
     }
 
     fn unlink(&mut self, index: u32) {

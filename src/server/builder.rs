@@ -35,7 +35,7 @@ pub struct ServerBuilder {
 pub(super) struct Shared {
     pub(super) router: Router,
     pub(super) options: Options,
-    pub(super) http2: Config,
+    pub(super) http2: Arc<Config>,
     pub(super) sessions: Arc<Sessions>,
     /// The trailers of calls that ended well, made once.
     pub(super) ok: Arc<HeaderList>,
@@ -213,7 +213,7 @@ impl ServerBuilder {
         let shared = Arc::new(Shared {
             router: self.router,
             options: self.options,
-            http2: self.http2,
+            http2: Arc::new(self.http2),
             sessions,
             ok: trailers::ok_template(),
         });

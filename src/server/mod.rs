@@ -1,7 +1,7 @@
 //! The server: services and their handlers, connections and their sessions, and the ways to stop.
 //!
-//! A request's way: the loop reads, [`session`] has HTTP/2 make events of it, [`router`] finds the handler, the
-//! handler's future is made and polled once in place ([`invocation`]); if it is ready its answer leaves with the same
+//! A request's way: the loop reads, `session` has HTTP/2 make events of it, `router` finds the handler, the
+//! handler's future is made and polled once in place (`invocation`); if it is ready its answer leaves with the same
 //! write, else it waits in the session until it is woken.
 
 mod builder;

@@ -119,7 +119,7 @@ impl Session for ServerSession {
         let link = Link { handle: turn.handle.clone(), note: Note { token: turn.token, slot: SERVER_SLOT } };
         let phase = self.shared.sessions.open(self.id, link.clone());
         let seed = self.id ^ u64::from(std::process::id()) << 32;
-        let http2 = Connection::server(self.shared.http2.clone(), turn.now, seed, out);
+        let http2 = Connection::server(Arc::clone(&self.shared.http2), turn.now, seed, out);
         let mut open = Open {
             shared: Arc::clone(&self.shared),
             http2,
@@ -226,8 +226,8 @@ impl Session for ServerSession {
 impl Open {
     fn handle_event(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, event: Event<'_>) {
         match event {
-            Event::Headers { stream, kind: HeadersKind::Request, headers, end_stream, .. } => {
-                self.begin_call(turn, out, stream, headers, end_stream);
+            Event::Headers { stream, kind: HeadersKind::Request, headers, repeated, end_stream, .. } => {
+                self.begin_call(turn, out, stream, headers, repeated, end_stream);
             }
             Event::Headers { stream, token, end_stream, .. } => {
                 if end_stream && self.is_current(token, stream) {
@@ -268,12 +268,13 @@ impl Open {
         out: &mut WriteBuf,
         key: StreamKey,
         headers: Arc<HeaderList>,
+        repeated: bool,
         end_stream: bool,
     ) {
         let known = self.routes.iter().find(|known| Arc::ptr_eq(&known.headers, &headers));
         let (route, timeout) = match known {
             Some(known) => (known.route, known.timeout),
-            None => match self.find_route(&headers) {
+            None => match self.find_route(&headers, repeated) {
                 Ok(found) => found,
                 Err(rejection) => {
                     let mut fields = HeaderList::new();
@@ -319,7 +320,11 @@ impl Open {
     }
 
     /// Reads the head of a request and finds its handler.
-    fn find_route(&mut self, headers: &Arc<HeaderList>) -> Result<(u32, Option<Duration>), Rejection> {
+    fn find_route(
+        &mut self,
+        headers: &Arc<HeaderList>,
+        repeated: bool,
+    ) -> Result<(u32, Option<Duration>), Rejection> {
         let head = RequestHead::parse(headers)?;
         head.check_encoding("identity")?;
         let Some(route) = self.shared.router.find(head.path) else {
@@ -329,8 +334,8 @@ impl Open {
                 false => Status::unimplemented(format!("unknown service {service}")),
             }));
         };
-        // A list that the connection keeps too will come again.
-        if Arc::strong_count(headers) > 1 {
+        // A list that came again will do so once more.
+        if repeated {
             let known = KnownRoute { headers: Arc::clone(headers), route, timeout: head.timeout };
             match self.routes.get_mut(self.next_route) {
                 Some(place) => *place = known,

@@ -7,11 +7,12 @@ use crate::keepalive::{self, Verdict};
 use crate::random::mix;
 use crate::scheduler::Scheduler;
 use crate::streams::StreamKey;
-use crate::timer::{Timer, Timers};
+use crate::timer::{LONGEST, Timer, Timers, later};
 use crate::violation::{self, Violation};
 use crate::{ConnectionError, Event, Initiator};
 use bytes::Bytes;
 use lariat_frame::{ErrorCode, StreamId, WriteBuf, encode};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How many times streams are looked at within `stalled_stream_timeout`.
@@ -23,20 +24,25 @@ const GLITCHES_PER_ANSWER: u32 = 4;
 
 impl Connection {
     pub(super) fn set_first_timers(&mut self, seed: u64) {
-        let now = self.now;
-        self.timers.set(Timer::Preface, now + self.config.limits.preface_timeout);
+        let config = Arc::clone(&self.config);
+        self.set_timer(Timer::Preface, config.limits.preface_timeout);
         if let Some(probe) = &self.probe {
-            self.timers.set(Timer::Keepalive, probe.first_look());
+            self.timers.set(Timer::Keepalive, probe.next_look());
         }
         if self.role == Role::Client {
             return;
         }
-        if let Some(idle) = self.config.max_connection_idle {
-            self.timers.set(Timer::Idle, now + idle);
+        if let Some(idle) = config.max_connection_idle {
+            self.set_timer(Timer::Idle, idle);
         }
-        if let Some(age) = self.config.max_connection_age {
-            self.timers.set(Timer::Age, now + age.mul_f64(jitter(seed)));
+        if let Some(age) = config.max_connection_age {
+            self.set_timer(Timer::Age, age.min(LONGEST).mul_f64(jitter(seed)));
         }
+    }
+
+    /// Sets a deadline so much later than now.
+    pub(super) fn set_timer(&mut self, timer: Timer, time: Duration) {
+        self.timers.set(timer, later(self.now, time));
     }
 
     /// Deals with every deadline that has passed.
@@ -67,7 +73,7 @@ impl Connection {
         if self.partial_frame.is_none() {
             self.partial_frame = Some(self.now);
             if !self.timers.is_set(Timer::Frame) {
-                self.timers.set(Timer::Frame, self.now + self.config.limits.frame_timeout);
+                self.set_timer(Timer::Frame, self.config.limits.frame_timeout);
             }
         }
     }
@@ -75,7 +81,7 @@ impl Connection {
     fn look_at_partial_frame(&mut self, out: &mut WriteBuf) {
         // It may be another frame by now, or none.
         let Some(since) = self.partial_frame else { return };
-        let deadline = since + self.config.limits.frame_timeout;
+        let deadline = later(since, self.config.limits.frame_timeout);
         if self.now >= deadline {
             self.fail(violation::FRAME_TIMEOUT, out);
         } else {
@@ -85,7 +91,7 @@ impl Connection {
 
     /// SETTINGS are on their way, and must be acknowledged.
     pub(super) fn await_settings_ack(&mut self) {
-        self.timers.set(Timer::SettingsAck, self.now + self.config.limits.settings_ack_timeout);
+        self.set_timer(Timer::SettingsAck, self.config.limits.settings_ack_timeout);
     }
 
     /// Counts a reply that the peer has caused.
@@ -93,7 +99,7 @@ impl Connection {
     pub(super) fn count_reply(&mut self) {
         self.replies += 1;
         if self.replies == self.config.limits.queued_replies {
-            self.timers.set(Timer::UnreadReplies, self.now + self.config.limits.unread_replies_timeout);
+            self.set_timer(Timer::UnreadReplies, self.config.limits.unread_replies_timeout);
         }
     }
 
@@ -121,7 +127,7 @@ impl Connection {
             }
         }
         if any_queued && !self.is_closed() {
-            self.timers.set(Timer::Stalled, self.now + self.stall_period());
+            self.set_timer(Timer::Stalled, self.stall_period());
         }
     }
 
@@ -147,10 +153,11 @@ impl Connection {
     fn look_for_idleness(&mut self, out: &mut WriteBuf) {
         let Some(idle) = self.config.max_connection_idle else { return };
         let since = self.idle_since.filter(|_| self.streams.is_empty()).unwrap_or(self.now);
-        if self.now >= since + idle {
+        let deadline = later(since, idle);
+        if self.now >= deadline {
             self.begin_shutdown("max_idle", out);
         } else {
-            self.timers.set(Timer::Idle, since + idle);
+            self.timers.set(Timer::Idle, deadline);
         }
     }
 
@@ -159,7 +166,7 @@ impl Connection {
         if let Some(grace) = self.config.max_connection_age_grace
             && !self.is_closed()
         {
-            self.timers.set(Timer::Grace, self.now + grace);
+            self.set_timer(Timer::Grace, grace);
         }
     }
 
@@ -232,7 +239,7 @@ impl Connection {
                 encode::goaway(out.tail(), StreamId::MAX, ErrorCode::NO_ERROR, debug.as_bytes());
                 encode::ping(out.tail(), false, goaway::PING);
                 self.shutdown = Shutdown::Announced { debug };
-                self.timers.set(Timer::Drain, self.now + goaway::PING_TIMEOUT);
+                self.set_timer(Timer::Drain, goaway::PING_TIMEOUT);
             }
             Role::Client => {
                 encode::goaway(out.tail(), StreamId::ZERO, ErrorCode::NO_ERROR, debug.as_bytes());

@@ -15,7 +15,9 @@ fn a_server_answers_a_unary_call() {
     });
     let key = match &events[..] {
         [
-            Event::Headers { stream, token: 0, kind: HeadersKind::Request, headers, end_stream: false },
+            Event::Headers {
+                stream, token: 0, kind: HeadersKind::Request, headers, end_stream: false, ..
+            },
             Event::Data { stream: same, payload: b"hello", end_stream: true, .. },
         ] => {
             assert_eq!(stream, same);

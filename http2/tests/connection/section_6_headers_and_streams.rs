@@ -22,6 +22,18 @@ fn priority_fields_and_padding_of_headers_are_skipped() {
 }
 
 #[test]
+fn a_stream_that_depends_on_itself_is_a_connection_error() {
+    let own = Priority { dependency: id(1), exclusive: false, weight: 255 };
+    let mut peer = RawPeer::server();
+    let block = peer.block(REQUEST);
+    peer.send(|out| encode::headers_with_priority(out, id(1), &block, own, None, true));
+    peer.assert_failed(ErrorCode::PROTOCOL_ERROR, "RFC 7540 §5.3.1");
+    let mut peer = RawPeer::server();
+    peer.send(|out| encode::priority(out, id(1), own));
+    peer.assert_failed(ErrorCode::PROTOCOL_ERROR, "RFC 7540 §5.3.1");
+}
+
+#[test]
 fn more_padding_than_headers_is_a_connection_error() {
     let mut peer = RawPeer::server();
     peer.send(|out| {

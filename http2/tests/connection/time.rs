@@ -178,6 +178,23 @@ fn fixed_windows_stay_and_need_no_pings() {
 }
 
 #[test]
+fn endless_times_are_never_over() {
+    let keepalive =
+        Keepalive { time: Some(Duration::MAX), timeout: Duration::MAX, permit_without_stream: true };
+    let config = Config {
+        keepalive,
+        max_connection_idle: Some(Duration::MAX),
+        max_connection_age: Some(Duration::MAX),
+        max_connection_age_grace: Some(Duration::MAX),
+        ..Config::default()
+    };
+    for mut peer in [RawPeer::server_with(config.clone()), RawPeer::client_with(config.clone())] {
+        assert!(peer.pass(1_000_000_000 * SECOND).is_empty());
+        peer.assert_quiet();
+    }
+}
+
+#[test]
 fn a_connection_with_nothing_to_wait_for_has_no_deadline() {
     let peer = RawPeer::server();
     assert_eq!(peer.connection.poll_timeout(), None);

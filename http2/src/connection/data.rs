@@ -1,0 +1,151 @@
+//! DATA that arrives, flow control of it, and the end of the peer's part of a stream.
+
+use super::receive::Outcome;
+use super::{Connection, Role};
+use crate::closed::Ending;
+use crate::state::State;
+use crate::streams::StreamKey;
+use crate::timer::Timer;
+use crate::violation::{self, Violation};
+use crate::{Event, bdp};
+use lariat_frame::{ErrorCode, StreamId, WriteBuf, encode};
+
+/// The largest window of a stream that the estimate of the path leads to, in octets.
+const MAX_ADAPTIVE_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+
+impl Connection {
+    #[inline]
+    pub(super) fn handle_data<'a>(
+        &mut self,
+        id: StreamId,
+        payload: &'a [u8],
+        padding: u32,
+        end_stream: bool,
+        out: &mut WriteBuf,
+    ) -> Outcome<'a> {
+        let padding = padding as usize;
+        let octets = payload.len() + padding;
+        self.stats.data_octets_received += octets as u64;
+        // The connection's credit is taken and given back whatever becomes of the stream, so that neither a slow reader
+        // nor a stream that was reset holds up the others.
+        match self.receive_window.pass(self.receive_window_size, octets) {
+            None => return Err(violation::CONNECTION_WINDOW_OVERRUN),
+            Some(0) => {}
+            Some(increment) => encode::window_update(out.tail(), StreamId::ZERO, increment),
+        }
+        if !payload.is_empty() {
+            self.empty_data_run = 0;
+        } else if !end_stream {
+            self.count_empty_data()?;
+        }
+        let Some(key) = self.streams.find(id) else {
+            return self.handle_data_without_stream(id);
+        };
+        let (initial_window, announced_window) = (self.local.initial_window, self.local.announced_window);
+        let Some(stream) = self.streams.get_mut(key) else { return Ok(None) };
+        if !stream.state.can_receive() {
+            return Err(violation::HALF_CLOSED);
+        }
+        stream.expected.check_data()?;
+        if !stream.receive.receive(initial_window, octets) {
+            return Err(violation::STREAM_WINDOW_OVERRUN);
+        }
+        if let Some(left) = &mut stream.content_left {
+            match left.checked_sub(payload.len() as u64) {
+                Some(rest) if rest == 0 || !end_stream => *left = rest,
+                _ => return Err(violation::CONTENT_LENGTH_MISMATCH),
+            }
+        }
+        let token = stream.token;
+        if padding > 0
+            && !end_stream
+            && let Some(increment) = stream.receive.consume(initial_window, announced_window, padding)
+        {
+            encode::window_update(out.tail(), id, increment);
+        }
+        self.estimate_path(octets, out);
+        if end_stream {
+            self.end_remote(key, out);
+        } else if payload.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Event::Data { stream: key, token, payload, end_stream }))
+    }
+
+    /// DATA that carries nothing, not even the end.
+    #[cold]
+    fn count_empty_data(&mut self) -> Result<(), Violation> {
+        self.empty_data_run += 1;
+        if self.empty_data_run > self.config.limits.empty_data_run {
+            return Err(violation::EMPTY_DATA_RUN);
+        }
+        self.glitch().map(drop)
+    }
+
+    /// DATA for a stream that isn't open.
+    #[cold]
+    fn handle_data_without_stream<'a>(&mut self, id: StreamId) -> Outcome<'a> {
+        if self.is_idle(id) {
+            return Err(violation::DATA_ON_IDLE);
+        }
+        match self.closed.ending(id) {
+            Ending::ResetLocally => Ok(None),
+            Ending::ResetRemotely => Err(violation::AFTER_RESET),
+            Ending::Skipped | Ending::Ended => Err(violation::ENDED),
+        }
+    }
+
+    #[inline]
+    fn estimate_path(&mut self, octets: usize, out: &mut WriteBuf) {
+        if let Some(bdp) = &mut self.bdp
+            && bdp.handle_data(self.now, octets)
+        {
+            // Some count a PING as less of a nuisance when something else comes with it; so does grpc-go.
+            if let Some(increment) = self.receive_window.announce(self.receive_window_size) {
+                encode::window_update(out.tail(), StreamId::ZERO, increment);
+            }
+            encode::ping(out.tail(), false, bdp::PING);
+        }
+    }
+
+    /// The path holds `estimate` octets: the windows should, too.
+    pub(super) fn grow_windows(&mut self, estimate: u32, out: &mut WriteBuf) {
+        if let Some(increment) =
+            estimate.checked_sub(self.receive_window_size).filter(|&increment| increment > 0)
+        {
+            self.receive_window_size = estimate;
+            encode::window_update(out.tail(), StreamId::ZERO, increment);
+        }
+        let stream_window = estimate.min(MAX_ADAPTIVE_STREAM_WINDOW);
+        if stream_window > self.local.initial_window {
+            self.local.raise_initial_window(stream_window, out);
+            if !self.timers.is_set(Timer::SettingsAck) {
+                self.await_settings_ack();
+            }
+        }
+    }
+
+    /// The peer has ended its part of a stream.
+    #[inline]
+    pub(super) fn end_remote(&mut self, key: StreamKey, out: &mut WriteBuf) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        self.stats.streams_ended += 1;
+        stream.state = stream.state.end_remote();
+        if self.role == Role::Client {
+            self.count_answer();
+        }
+        let Some(stream) = self.streams.get(key) else { return };
+        match (self.role, stream.state) {
+            (_, State::Closed) => {
+                self.remove(key, Ending::Ended);
+            }
+            (Role::Client, _) => {
+                // The response is complete: nobody needs the rest of the request, as the server has said or is about
+                // to.
+                self.write_reset(key.id(), ErrorCode::NO_ERROR, out);
+                self.remove(key, Ending::ResetLocally);
+            }
+            (Role::Server, _) => {}
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Heap allocations of a call in steady state, counted exactly.
+//!
+//! Server and client each run an engine on a thread of their own. The allocator counts by thread, so that each
+//! side's share is known and other tests do not disturb it. The messages are numbers, which allocate nothing.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use allocation_counter::measure;
+use lariat::client::Method;
+use lariat::rpc::{Codec, Payload};
+use lariat::server::{Handler, Service};
+use lariat::{Channel, Engine, Inbound, Outbound, Request, Response, Server, Status, Wait};
+
+/// Calls or messages of one count.
+const COUNTED: usize = 2_000;
+/// What a count may hold besides its calls: the start of `block_on`, the setting up of a stream, queues that grow,
+/// and memory that a connection gave back in a quiet moment and needs again. Far below one allocation in ten calls.
+const FIXED: u64 = 100;
+/// Calls before the count, for memory that is made once and used again.
+const WARM_UP: usize = 500;
+
+/// Numbers as eight octets.
+struct Fixed;
+
+impl Codec<u64> for Fixed {
+    const SUBTYPE: &'static str = "fixed";
+
+    fn encoded_len(_: &u64) -> usize {
+        8
+    }
+
+    fn encode(message: &u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&message.to_be_bytes());
+    }
+
+    fn decode(payload: Payload<'_>) -> Result<u64, Status> {
+        let octets = payload.as_ref().try_into().map_err(|_| Status::internal("not eight octets"))?;
+        Ok(u64::from_be_bytes(octets))
+    }
+}
+
+/// Lets the server's thread run its engine until the handlers have counted down.
+#[derive(Default)]
+struct Countdown {
+    left: AtomicUsize,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Countdown {
+    fn count(&self) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1
+            && let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            waker.wake();
+        }
+    }
+
+    async fn end(&self) {
+        std::future::poll_fn(|cx| {
+            *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+            if self.left.load(Ordering::SeqCst) == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// `test.Numbers`: answers with the numbers it gets.
+#[derive(Clone)]
+struct Numbers {
+    countdown: Arc<Countdown>,
+}
+
+impl Numbers {
+    async fn ready(self, request: Request<u64>) -> Result<Response<u64>, Status> {
+        self.countdown.count();
+        Ok(Response::new(request.into_message()))
+    }
+
+    async fn waiting(self, request: Request<u64>) -> Result<Response<u64>, Status> {
+        yield_once().await;
+        self.ready(request).await
+    }
+
+    async fn download(self, request: Request<u64>, outbound: Outbound<u64>) -> Result<(), Status> {
+        for number in 0..request.into_message() {
+            outbound.send(number).await?;
+            self.countdown.count();
+        }
+        Ok(())
+    }
+
+    async fn chat(self, mut inbound: Inbound<u64>, outbound: Outbound<u64>) -> Result<(), Status> {
+        while let Some(number) = inbound.message().await? {
+            outbound.send(number).await?;
+            self.countdown.count();
+        }
+        Ok(())
+    }
+}
+
+async fn yield_once() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+impl Service for Numbers {
+    fn name(&self) -> &str {
+        "test.Numbers"
+    }
+
+    fn methods(&self) -> Vec<Handler> {
+        let [a, b, c, d] = [self.clone(), self.clone(), self.clone(), self.clone()];
+        vec![
+            Handler::unary::<Fixed, _, _, _, _>("Ready", move |request| a.clone().ready(request)),
+            Handler::unary::<Fixed, _, _, _, _>("Waiting", move |request| b.clone().waiting(request)),
+            Handler::server_streaming::<Fixed, _, _, _, _>("Download", move |r, o| c.clone().download(r, o)),
+            Handler::bidi_streaming::<Fixed, _, _, _, _>("Chat", move |i, o| d.clone().chat(i, o)),
+        ]
+    }
+}
+
+/// Allocations for [`COUNTED`] calls or messages.
+#[derive(Debug)]
+struct Allocations {
+    server: u64,
+    client: u64,
+}
+
+impl Allocations {
+    /// Counts those of `run(channel, method, n)`, which makes the server count `n` times.
+    fn of<F: Future<Output = ()>>(
+        method: &str,
+        run: impl Fn(Channel, Method, usize) -> F + Sync,
+    ) -> Allocations {
+        let countdown = Arc::new(Countdown::default());
+        let engine = Engine::builder().current_thread().build().unwrap();
+        let server = Server::builder()
+            .plaintext()
+            .engine(&engine)
+            .max_concurrent_streams(1_000)
+            .add_service(Numbers { countdown: Arc::clone(&countdown) })
+            .bind("127.0.0.1:0")
+            .unwrap();
+        let target = server.local_address().to_string();
+        let begin = Barrier::new(2);
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                let engine = Engine::builder().current_thread().build().unwrap();
+                let channel = Channel::builder(target).plaintext().engine(&engine).build().unwrap();
+                let method = channel.method(format!("/test.Numbers/{method}"));
+                let count = |n| {
+                    begin.wait();
+                    measure(|| engine.block_on(run(channel.clone(), method.clone(), n))).count_total
+                };
+                count(WARM_UP);
+                count(COUNTED)
+            });
+            let count = |n| {
+                countdown.left.store(n, Ordering::SeqCst);
+                begin.wait();
+                measure(|| engine.block_on(countdown.end())).count_total
+            };
+            count(WARM_UP);
+            let server = count(COUNTED);
+            Allocations { server, client: client.join().unwrap() }
+        })
+    }
+
+    /// Fails when either side allocates more than so often a call or message.
+    fn assert_at_most(&self, what: &str, server: u64, client: u64) {
+        let per_call = |total: u64| total as f64 / COUNTED as f64;
+        println!("{what}: server {}, client {}", per_call(self.server), per_call(self.client));
+        let allowed = |each: u64| each * COUNTED as u64 + FIXED;
+        assert!(
+            self.server <= allowed(server),
+            "{what}: {} on the server, not {server}",
+            per_call(self.server)
+        );
+        assert!(
+            self.client <= allowed(client),
+            "{what}: {} on the client, not {client}",
+            per_call(self.client)
+        );
+    }
+}
+
+async fn one_by_one(channel: Channel, method: Method, calls: usize) {
+    for number in 0..calls as u64 {
+        let response = channel.unary::<Fixed, u64, u64>(&method, Request::new(number)).await.unwrap();
+        assert_eq!(response.into_message(), number);
+    }
+}
+
+#[test]
+fn a_unary_call_allocates_nothing_on_the_server_and_twice_on_the_client() {
+    Allocations::of("Ready", one_by_one).assert_at_most("unary, one at a time", 0, 2);
+}
+
+#[test]
+fn a_unary_call_among_a_hundred_allocates_no_more_than_one_alone() {
+    let run = |channel: Channel, method: Method, calls| async move {
+        let mut under_way = Vec::with_capacity(100);
+        for wave in 0..calls as u64 / 100 {
+            let call = |_| channel.unary::<Fixed, u64, u64>(&method, Request::new(wave));
+            under_way.extend((0..100).map(call));
+            for call in under_way.drain(..) {
+                assert_eq!(call.await.unwrap().into_message(), wave);
+            }
+        }
+    };
+    Allocations::of("Ready", run).assert_at_most("unary, 100 at once", 0, 2);
+}
+
+#[test]
+fn a_handler_that_waits_allocates_no_more_than_one_that_does_not() {
+    Allocations::of("Waiting", one_by_one).assert_at_most("unary, waiting handler", 0, 2);
+}
+
+#[test]
+fn a_deadline_on_each_call_costs_no_allocation() {
+    let run = |channel: Channel, method: Method, calls| async move {
+        for number in 0..calls as u64 {
+            // Each call's timeout differs, so that no two header blocks are the same.
+            let timeout = Duration::from_millis(10_000 + number);
+            let request = Request::new(number).with_timeout(timeout);
+            channel.unary::<Fixed, u64, u64>(&method, request).await.unwrap();
+        }
+    };
+    Allocations::of("Ready", run).assert_at_most("unary with a deadline", 0, 2);
+}
+
+#[test]
+fn a_message_of_a_server_stream_allocates_on_neither_side() {
+    let run = |channel: Channel, method: Method, messages| async move {
+        let mut inbound = channel.server_streaming::<Fixed, u64, u64>(&method, Request::new(messages as u64));
+        while inbound.message().await.unwrap().is_some() {}
+    };
+    Allocations::of("Download", run).assert_at_most("server stream, a message", 0, 0);
+}
+
+#[test]
+fn a_message_of_a_bidi_stream_allocates_on_neither_side() {
+    let run = |channel: Channel, method: Method, messages| async move {
+        let (outbound, inbound) = channel.bidi_streaming::<Fixed, u64, u64>(&method, Request::new(()));
+        let mut inbound = pin!(inbound);
+        for number in 0..messages as u64 {
+            outbound.send(number).await.unwrap();
+            assert_eq!(inbound.message().await.unwrap(), Some(number));
+        }
+    };
+    Allocations::of("Chat", run).assert_at_most("bidi stream, a message each way", 0, 0);
+}
+
+#[test]
+fn a_call_from_a_plain_thread_allocates_twice_there() {
+    let countdown = Arc::new(Countdown { left: AtomicUsize::new(usize::MAX), waker: Mutex::default() });
+    let server =
+        Server::builder().plaintext().add_service(Numbers { countdown }).bind("127.0.0.1:0").unwrap();
+    let channel = Channel::builder(server.local_address().to_string()).plaintext().build().unwrap();
+    let method = channel.method("/test.Numbers/Ready");
+    let call = || channel.unary::<Fixed, u64, u64>(&method, Request::new(1)).wait().unwrap();
+    (0..WARM_UP).for_each(|_| drop(call()));
+    let count = measure(|| (0..COUNTED).for_each(|_| drop(call()))).count_total;
+    println!("wait() on a plain thread: {} on that thread", count as f64 / COUNTED as f64);
+    assert!(count <= 2 * COUNTED as u64 + FIXED, "{count} allocations");
+}
