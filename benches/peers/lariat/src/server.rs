@@ -1,0 +1,55 @@
+//! The measured service on Lariat.
+//!
+//! `lariat-server --port P [--threads N]`: N event loops, one by default.
+
+use std::error::Error;
+
+use lariat::{Engine, Inbound, Outbound, Request, Response, Server, Status, Wait};
+
+use helloworld::{Chunk, DownloadRequest, Greeter, GreeterServer, HelloReply, HelloRequest};
+
+mod helloworld {
+    lariat::include_proto!("helloworld");
+}
+
+struct Measured;
+
+impl Greeter for Measured {
+    async fn say_hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
+        Ok(Response::new(HelloReply { message: format!("Hello {}", request.message().name) }))
+    }
+
+    async fn download(
+        &self,
+        request: Request<DownloadRequest>,
+        outbound: Outbound<Chunk>,
+    ) -> Result<(), Status> {
+        let DownloadRequest { count, size } = request.into_message();
+        let chunk = Chunk { payload: vec![b'x'; size as usize].into() };
+        for _ in 0..count {
+            outbound.send(chunk.clone()).await?;
+        }
+        Ok(())
+    }
+
+    async fn echo(&self, mut inbound: Inbound<Chunk>, outbound: Outbound<Chunk>) -> Result<(), Status> {
+        while let Some(chunk) = inbound.message().await? {
+            outbound.send(chunk).await?;
+        }
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let option = |name: &str| std::env::args().skip_while(|argument| argument != name).nth(1);
+    let port = option("--port").ok_or("usage: lariat-server --port P [--threads N]")?;
+    let threads = option("--threads").map_or(Ok(1), |threads| threads.parse())?;
+    let server = Server::builder()
+        .plaintext()
+        .engine(&Engine::builder().threads(threads).build()?)
+        .add_service(GreeterServer::new(Measured))
+        .bind(&format!("127.0.0.1:{port}"))?;
+    println!("listening on {}", server.local_address());
+    server.stopped().wait();
+    Ok(())
+}
