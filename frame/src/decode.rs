@@ -230,17 +230,20 @@ fn without_padding<'a>(
 }
 
 #[cold]
+#[inline(never)]
 fn protocol_error(rule: &'static str, section: &'static str) -> FrameError {
     FrameError { scope: Scope::Connection, code: ErrorCode::PROTOCOL_ERROR, rule, section, consumed: 0 }
 }
 
 #[cold]
+#[inline(never)]
 fn size_error(rule: &'static str, section: &'static str) -> FrameError {
     FrameError { scope: Scope::Connection, code: ErrorCode::FRAME_SIZE_ERROR, rule, section, consumed: 0 }
 }
 
 /// An error for which the stream pays alone; only called once the whole frame is in the input.
 #[cold]
+#[inline(never)]
 fn stream_error(head: Head, code: ErrorCode, rule: &'static str, section: &'static str) -> FrameError {
     FrameError {
         scope: Scope::Stream(head.stream),

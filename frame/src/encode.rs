@@ -32,7 +32,12 @@ pub fn data_padded(out: &mut Vec<u8>, stream: StreamId, payload: &[u8], padding:
 /// the peer's SETTINGS_MAX_FRAME_SIZE (RFC 9113 §4.3).
 #[inline]
 pub fn headers(out: &mut Vec<u8>, stream: StreamId, block: &[u8], max_frame_size: u32, end_stream: bool) {
-    headers_with(out, stream, max_frame_size, end_stream, |out| out.extend_from_slice(block));
+    if block.len() > max_frame_size as usize {
+        return headers_with(out, stream, max_frame_size, end_stream, |out| out.extend_from_slice(block));
+    }
+    let flags = flag::END_HEADERS | if end_stream { flag::END_STREAM } else { 0 };
+    frame_header(out, block.len(), kind::HEADERS, flags, stream);
+    out.extend_from_slice(block);
 }
 
 /// As [`headers`], with the block written in place by `fill`, which must only append. The block usually fits

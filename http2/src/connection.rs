@@ -8,6 +8,8 @@ mod lifecycle;
 mod receive;
 mod send;
 
+pub use send::Response;
+
 use crate::bdp::BdpEstimator;
 use crate::closed::Closed;
 use crate::goaway::{PeerGoAway, Shutdown};

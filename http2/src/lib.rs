@@ -85,7 +85,7 @@ mod violation;
 mod window;
 
 pub use config::{Config, Enforcement, Keepalive};
-pub use connection::{Connection, Role};
+pub use connection::{Connection, Response, Role};
 pub use error::{ConnectionError, Initiator, OpenError, SendError};
 pub use event::{Event, HeadersKind};
 pub use flow_control::FlowControl;

@@ -130,7 +130,7 @@ impl Metadata {
 
     /// Whether there is no value.
     pub fn is_empty(&self) -> bool {
-        self.visible().next().is_none()
+        self.list.is_none() || self.visible().next().is_none()
     }
 
     /// What the metadata adds to the size of a header list: name, value and 32 octets for each field (RFC 9113 §6.5.2).

@@ -7,7 +7,7 @@ use lariat_frame::{ErrorCode, WriteBuf};
 use lariat_http2::{Connection, HeaderBlock, SendError, StreamKey};
 
 use crate::call::Response;
-use crate::rpc::{Codec, Metadata, Status, check_send_len, message_prefix, trailers};
+use crate::rpc::{Codec, Metadata, PREFIX_LEN, Status, check_send_len, message_prefix, trailers};
 
 /// Messages from this size on get a buffer of their own and are chained to the output, not copied.
 const OWN_BUFFER: usize = 8 * 1024;
@@ -37,14 +37,22 @@ impl Responder<'_> {
             Ok(length) => length,
             Err(status) => return self.fail(&status),
         };
-        self.send_head(&metadata);
-        let framed = size + 5;
+        let framed = size + PREFIX_LEN;
         let mut append = |out: &mut Vec<u8>| {
             out.extend_from_slice(&message_prefix(length));
             C::encode(&message, out);
         };
-        let in_place = framed < OWN_BUFFER
-            && self.http2.send_data_in_place(self.key, framed, false, self.out, &mut append);
+        let is_small = framed < OWN_BUFFER;
+        if is_small && metadata.is_empty() && trailers.is_empty() {
+            // What most responses are: three frames in one go.
+            let response = lariat_http2::Response { head: self.head, len: framed, trailers: self.ok };
+            if self.http2.send_response_in_place(self.key, response, self.out, &mut append) {
+                return;
+            }
+        }
+        self.send_head(&metadata);
+        let in_place =
+            is_small && self.http2.send_data_in_place(self.key, framed, false, self.out, &mut append);
         if !in_place {
             let mut buffer = Vec::with_capacity(framed);
             append(&mut buffer);

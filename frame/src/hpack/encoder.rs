@@ -72,19 +72,26 @@ impl Encoder {
     /// nothing but what repeats.
     #[inline]
     pub fn encode_template(&mut self, template: &Arc<HeaderList>, out: &mut Vec<u8>) {
-        let before = self.revision();
-        if self.pending.is_none()
-            && let Some(octets) = self.templates.get(template, before)
-        {
+        if let Some(octets) = self.remembered(template) {
             out.extend_from_slice(octets);
             return;
         }
+        let before = self.revision();
         let start = out.len();
         self.encode(template.iter(), out);
         // A block that changed the table would be another one the next time.
         if self.revision() == before {
             self.templates.put(template, before, out.get(start..).unwrap_or_default());
         }
+    }
+
+    /// What [`encode_template`](Encoder::encode_template) would append, if it is remembered.
+    #[inline]
+    pub fn remembered(&mut self, template: &Arc<HeaderList>) -> Option<&[u8]> {
+        if self.pending.is_some() {
+            return None;
+        }
+        self.templates.get(template, self.table.revision())
     }
 
     /// A number that changes whenever the dynamic table does (insertion, eviction, change of size).

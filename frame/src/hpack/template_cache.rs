@@ -23,6 +23,9 @@ impl TemplateCache {
     /// cost less than encoding.
     const MAX_TEMPLATES: usize = 16;
 
+    /// The first few cost so little to look through that moving them would cost more.
+    const IN_PLACE: usize = 4;
+
     /// Longer blocks aren't remembered: they hold literals, and memory for each connection is dear.
     const MAX_OCTETS: usize = 256;
 
@@ -30,7 +33,7 @@ impl TemplateCache {
     #[inline]
     pub(super) fn get(&mut self, template: &Arc<HeaderList>, revision: u64) -> Option<&[u8]> {
         let mut found = self.entries.iter().position(|entry| Arc::ptr_eq(&entry.template, template))?;
-        if found > 0 {
+        if found >= Self::IN_PLACE {
             // One place forward each time it is used keeps those in front that are used most.
             self.entries.swap(found - 1, found);
             found -= 1;

@@ -8,12 +8,37 @@ use crate::timer::Timer;
 use crate::window::DEFAULT_WINDOW;
 use crate::{Event, HeaderBlock, OpenError, SendError};
 use bytes::Bytes;
+use lariat_frame::hpack::HeaderList;
 use lariat_frame::{ErrorCode, StreamId, WriteBuf, encode};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A client opens no stream after this one: three quarters of all identifiers. Those left are enough for what is under
 /// way elsewhere when it is noticed.
 const LAST_OPENED: u32 = StreamId::MAX.get() / 4 * 3;
+
+/// A response of one message, for [`Connection::send_response_in_place`].
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a> {
+    /// The head, kept by its owner from response to response.
+    pub head: &'a Arc<HeaderList>,
+    /// Octets of DATA.
+    pub len: usize,
+    /// The trailers, kept likewise.
+    pub trailers: &'a Arc<HeaderList>,
+}
+
+/// Has `fill` append `len` octets.
+#[inline]
+fn append(tail: &mut Vec<u8>, len: usize, fill: &mut dyn FnMut(&mut Vec<u8>)) {
+    let end = tail.len() + len;
+    fill(tail);
+    debug_assert_eq!(tail.len(), end, "`fill` appends exactly `len` octets");
+    // Whatever `fill` did, the frames after this one must stay where the peer looks for them.
+    if tail.len() != end {
+        tail.resize(end, 0);
+    }
+}
 
 impl Connection {
     /// Client: whether [`open`](Connection::open) would be let through now.
@@ -200,16 +225,42 @@ impl Connection {
             return false;
         }
         self.write_data_header(key.id(), len, end_stream, out);
-        let tail = out.tail();
-        let end = tail.len() + len;
-        fill(tail);
-        debug_assert_eq!(tail.len(), end, "`fill` appends exactly `len` octets");
-        // Whatever `fill` did, the frames after this one must stay where the peer looks for them.
-        tail.resize(end, 0);
+        append(out.tail(), len, fill);
         self.take_windows(key, len);
         if end_stream {
             self.end_local(key, out);
         }
+        true
+    }
+
+    /// Sends a whole response of one message: head, DATA of `len` octets that `fill` writes straight into the output,
+    /// and trailers. As [`send_data_in_place`](Connection::send_data_in_place), it returns `false` and does nothing if
+    /// that can't be done at once.
+    pub fn send_response_in_place(
+        &mut self,
+        key: StreamKey,
+        response: Response<'_>,
+        out: &mut WriteBuf,
+        fill: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> bool {
+        let Response { head, len, trailers } = response;
+        let limit = self.peer.max_header_list_size;
+        if !self.scheduler.is_empty()
+            || out.len() >= self.config.limits.output_high_water
+            || head.size().max(trailers.size()) > limit
+        {
+            return false;
+        }
+        let can_send = self.sending_stream(key).is_ok_and(|stream| !stream.head_sent);
+        if !can_send || len > self.sendable(key) {
+            return false;
+        }
+        self.write_headers(key.id(), head.into(), false, out);
+        self.write_data_header(key.id(), len, false, out);
+        append(out.tail(), len, fill);
+        self.take_windows(key, len);
+        self.write_headers(key.id(), trailers.into(), true, out);
+        self.end_local(key, out);
         true
     }
 
@@ -383,7 +434,14 @@ impl Connection {
         end_stream: bool,
         out: &mut WriteBuf,
     ) {
+        self.stats.header_blocks_sent += 1;
+        self.strikes.forgive();
         let encoder = &mut self.encoder;
+        if head.fields.is_none()
+            && let Some(block) = head.template.and_then(|template| encoder.remembered(template))
+        {
+            return encode::headers(out.tail(), id, block, self.peer.max_frame_size, end_stream);
+        }
         encode::headers_with(out.tail(), id, self.peer.max_frame_size, end_stream, |block| {
             if let Some(template) = head.template {
                 encoder.encode_template(template, block);
@@ -392,8 +450,6 @@ impl Connection {
                 encoder.encode(fields, block);
             }
         });
-        self.stats.header_blocks_sent += 1;
-        self.strikes.forgive();
     }
 
     pub(super) fn write_reset(&mut self, id: StreamId, code: ErrorCode, out: &mut WriteBuf) {
