@@ -129,8 +129,17 @@ def missing_name(peer):
 
 @check("greeter")
 def deadline(peer):
-    started = time.monotonic()
-    expect_status(lambda: peer.say_hello("delay:2000", timeout=0.2), grpc.StatusCode.DEADLINE_EXCEEDED)
+    # A server resets the call at its deadline with CANCEL. On a busy machine that can overtake grpcio's own timer, which
+    # then reports CANCELLED (grpc-go's server shows it, too): so one of three tries has to be told the deadline.
+    for left in (2, 1, 0):
+        started = time.monotonic()
+        try:
+            expect_status(lambda: peer.say_hello("delay:2000", timeout=0.2), grpc.StatusCode.DEADLINE_EXCEEDED)
+        except AssertionError as error:
+            if not left or "CANCELLED" not in str(error):
+                raise
+        else:
+            break
     expect("whether it took less than a second", time.monotonic() - started < 1, True)
 
 
