@@ -142,23 +142,6 @@ impl Connection {
     pub fn send_data(
         &mut self,
         key: StreamKey,
-        data: Bytes,
-        end_stream: bool,
-        out: &mut WriteBuf,
-    ) -> Result<(), SendError> {
-        self.send_prefixed_data(key, &[], data, end_stream, out)
-    }
-
-    /// As [`send_data`](Connection::send_data), with a few octets that are copied in front of `data`, which isn't: both
-    /// leave in as few frames as possible.
-    ///
-    /// # Errors
-    ///
-    /// It can't be sent on this stream, see [`SendError`]; nothing has changed.
-    pub fn send_prefixed_data(
-        &mut self,
-        key: StreamKey,
-        mut prefix: &[u8],
         mut data: Bytes,
         end_stream: bool,
         out: &mut WriteBuf,
@@ -168,7 +151,7 @@ impl Connection {
             return Err(SendError::HeadMissing);
         }
         if stream.queue.is_empty() {
-            if prefix.is_empty() && data.is_empty() {
+            if data.is_empty() {
                 if end_stream {
                     self.write_data_header(key.id(), 0, true, out);
                     self.end_local(key, out);
@@ -176,17 +159,13 @@ impl Connection {
                 return Ok(());
             }
             while self.scheduler.is_empty() && out.len() < self.config.limits.output_high_water {
-                let left = prefix.len() + data.len();
-                let octets = self.sendable(key).min(left);
+                let octets = self.sendable(key).min(data.len());
                 if octets == 0 {
                     break;
                 }
-                let is_last = octets == left;
+                let is_last = octets == data.len();
                 self.write_data_header(key.id(), octets, end_stream && is_last, out);
-                let (now, later) = prefix.split_at(octets.min(prefix.len()));
-                prefix = later;
-                out.tail().extend_from_slice(now);
-                out.put_payload(data.split_to(octets - now.len()));
+                out.put_payload(data.split_to(octets));
                 self.take_windows(key, octets);
                 if is_last {
                     if end_stream {
@@ -195,9 +174,6 @@ impl Connection {
                     return Ok(());
                 }
             }
-        }
-        if !prefix.is_empty() {
-            self.queue_data(key, Bytes::copy_from_slice(prefix), false);
         }
         self.queue_data(key, data, end_stream);
         Ok(())

@@ -155,20 +155,12 @@ fn queued_pieces_leave_in_as_few_frames_as_possible() {
 }
 
 #[test]
-fn a_prefix_and_its_data_leave_in_one_frame() {
-    let mut peer = RawPeer::server();
-    let key = peer.request(1, true);
-    peer.answer(key, RESPONSE, false);
-    peer.frames();
-    let RawPeer { connection, out, .. } = &mut peer;
-    connection.send_prefixed_data(key, b"\0\0\0\0\x02", Bytes::from_static(b"ab"), true, out).unwrap();
-    assert!(matches!(peer.frames()[..], [Frame::Data { payload: b"\0\0\0\0\x02ab", end_stream: true, .. }]));
-
+fn data_beyond_the_window_waits_for_credit() {
     let mut peer = RawPeer::new_server(Config::default()).shake_hands(&[(setting::INITIAL_WINDOW_SIZE, 3)]);
     let key = peer.request(1, true);
     peer.answer(key, RESPONSE, false);
     let RawPeer { connection, out, .. } = &mut peer;
-    connection.send_prefixed_data(key, b"12345", Bytes::from_static(b"ab"), true, out).unwrap();
+    connection.send_data(key, Bytes::from_static(b"12345ab"), true, out).unwrap();
     peer.settle();
     assert!(matches!(peer.frames()[1..], [Frame::Data { payload: b"123", end_stream: false, .. }]));
     peer.send(|out| encode::window_update(out, id(1), 100));
