@@ -154,3 +154,71 @@ fn a_connection_that_ends_in_the_middle_of_a_frame_leaves_nothing_behind() {
     }
     eventually("every connection is gone", || server.connections() == 0);
 }
+
+#[test]
+fn the_reason_reaches_a_client_that_goes_on_sending() {
+    let server = serve(&Echo::default());
+    let mut socket = raw(&server);
+    let mut octets = Vec::new();
+    encode::frame_header(&mut octets, 3, 6, 0, StreamId::ZERO);
+    octets.resize(1 << 20, 0);
+    // It fails once the server has stopped reading, long after it has answered.
+    let _ = socket.write_all(&octets);
+    assert_eq!(goaway_code(&mut socket), Some(ErrorCode::FRAME_SIZE_ERROR));
+}
+
+#[test]
+fn a_client_that_does_not_read_its_stream_holds_up_its_handler_at_a_bound() {
+    let echo = Echo::default();
+    let server = builder(&echo).adaptive_window(false).bind("127.0.0.1:0").unwrap();
+    let channel = lariat::Channel::builder(server.local_address().to_string()).plaintext();
+    let client = EchoClient::new(channel.adaptive_window(false).build().unwrap());
+    let (outbound, mut inbound) = client.chat();
+    outbound.send("x".into()).wait().unwrap();
+    inbound.message().wait().unwrap();
+    // Nothing is read from here on: the echo fills its way back, then its way there, then `send` waits.
+    let mut accepted = 0;
+    let mut idle = 0;
+    while idle < 50 {
+        let mut send = outbound.send(bytes::Bytes::from(vec![1; 1_000]));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        if std::pin::Pin::new(&mut send).poll(&mut cx).is_ready() {
+            (accepted, idle) = (accepted + 1_000, 0);
+        } else {
+            idle += 1;
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(accepted < 4 << 20, "{accepted} octets were taken and nobody reads");
+    }
+    assert!(accepted > 256 * 1024, "{accepted}");
+    assert_eq!(client.unary("others are served").wait().unwrap().into_message(), "others are served");
+}
+
+#[test]
+fn a_client_that_never_closes_after_the_farewell_is_closed() {
+    let server = serve(&Echo::default());
+    let mut socket = raw(&server);
+    let mut octets = Vec::new();
+    encode::frame_header(&mut octets, 3, 6, 0, StreamId::ZERO);
+    octets.extend_from_slice(&[0; 3]);
+    socket.write_all(&octets).unwrap();
+    assert!(!read_until(&mut socket, |_| false), "the server ends its side");
+    // The server's end is gone when the kernel answers what is sent with a reset.
+    eventually("the socket is closed", || (&socket).write_all(b"more").is_err());
+}
+
+#[test]
+fn a_transfer_without_end_leaves_room_for_other_connections_of_its_loop() {
+    let engine = lariat::Engine::builder().threads(1).build().unwrap();
+    let server = builder(&Echo::default()).engine(&engine).bind("127.0.0.1:0").unwrap();
+    let transfer = client(&server);
+    let mut inbound = transfer.download(u32::MAX, 100_000);
+    let reader = std::thread::spawn(move || while let Ok(Some(_)) = inbound.message().wait() {});
+    let other = client(&server);
+    for _ in 0..100 {
+        let request = lariat::Request::new(bytes::Bytes::from("small")).with_timeout(10 * SECOND);
+        assert_eq!(other.request(request).wait().unwrap().into_message(), "small");
+    }
+    transfer.channel.close();
+    reader.join().unwrap();
+}
