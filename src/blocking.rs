@@ -1,15 +1,13 @@
 //! Moves work that blocks off the event loops, to a pool of threads.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-
-use crossbeam_channel::{Receiver, Sender};
 
 /// Threads that may run blocking work at once; what is beyond waits its turn. As many as tokio allows by default: such
 /// threads mostly sleep.
@@ -89,56 +87,64 @@ impl<T> fmt::Debug for Blocking<T> {
 type Work = Box<dyn FnOnce() + Send>;
 
 struct Pool {
-    sender: Sender<Work>,
-    receiver: Receiver<Work>,
-    threads: AtomicUsize,
-    idle: AtomicUsize,
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Work>,
+    threads: usize,
+    /// Threads that wait for work. Each takes one of the queue when it wakes, so counting both under one lock tells
+    /// exactly whether a thread is short: work never waits behind other work while another thread may be started.
+    idle: usize,
 }
 
 fn pool() -> &'static Pool {
     static POOL: OnceLock<Pool> = OnceLock::new();
-    POOL.get_or_init(|| {
-        let (sender, receiver) = crossbeam_channel::unbounded();
-        Pool { sender, receiver, threads: AtomicUsize::new(0), idle: AtomicUsize::new(0) }
-    })
+    POOL.get_or_init(|| Pool { state: Mutex::default(), work: Condvar::new() })
 }
 
 impl Pool {
     fn run(&'static self, work: Work) {
-        // The pool holds both ends, so that the channel is never closed.
-        let _ = self.sender.send(work);
-        let threads = self.threads.load(Ordering::SeqCst);
-        let short = self.idle.load(Ordering::SeqCst) < self.receiver.len() || threads == 0;
-        if short && threads < MAX_THREADS {
-            self.threads.fetch_add(1, Ordering::SeqCst);
-            let thread = std::thread::Builder::new().name("lariat-blocking".to_owned());
-            if thread.spawn(move || self.serve()).is_err() {
-                // The threads that there are get to the work later.
-                self.threads.fetch_sub(1, Ordering::SeqCst);
-            }
+        let mut state = self.lock();
+        state.queue.push_back(work);
+        if state.queue.len() <= state.idle || state.threads == MAX_THREADS {
+            drop(state);
+            return self.work.notify_one();
+        }
+        state.threads += 1;
+        drop(state);
+        let thread = std::thread::Builder::new().name("lariat-blocking".to_owned());
+        if thread.spawn(move || self.serve()).is_err() {
+            // The threads that there are get to the work later.
+            self.lock().threads -= 1;
         }
     }
 
     fn serve(&self) {
+        let mut state = self.lock();
         loop {
-            self.idle.fetch_add(1, Ordering::SeqCst);
-            let work = self.receiver.recv_timeout(KEEP_IDLE);
-            self.idle.fetch_sub(1, Ordering::SeqCst);
-            match work {
-                Ok(work) => work(),
-                Err(_) => {
-                    self.threads.fetch_sub(1, Ordering::SeqCst);
-                    // Work that came between the time-out and this count finds no thread that it could count on.
-                    match self.receiver.try_recv() {
-                        Ok(work) => {
-                            self.threads.fetch_add(1, Ordering::SeqCst);
-                            work();
-                        }
-                        Err(_) => return,
-                    }
-                }
+            while let Some(work) = state.queue.pop_front() {
+                drop(state);
+                // The work's own panic is caught inside; this one is of a value that it leaves behind.
+                let _ = catch_unwind(AssertUnwindSafe(work));
+                state = self.lock();
+            }
+            state.idle += 1;
+            let (woken, waited) =
+                self.work.wait_timeout(state, KEEP_IDLE).unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.idle -= 1;
+            if waited.timed_out() && state.queue.is_empty() {
+                state.threads -= 1;
+                return;
             }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -42,7 +42,11 @@ impl CancellationToken {
 
     /// Whether nobody else holds the token, so that the next call may have it.
     pub(crate) fn is_unshared(&mut self) -> bool {
-        Arc::get_mut(&mut self.state).is_some_and(|state| !*state.cancelled.get_mut())
+        Arc::get_mut(&mut self.state).is_some_and(|state| {
+            // Whoever waited is gone; its wakers must not gather over the calls that have the token next.
+            state.wakers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+            !*state.cancelled.get_mut()
+        })
     }
 
     fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Waker>> {

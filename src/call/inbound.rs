@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -42,6 +43,15 @@ pub(crate) trait Receiver: Send + Sync {
     fn take_consumed(&self) -> usize;
     /// The user wants no more.
     fn is_abandoned(&self) -> bool;
+}
+
+/// Decodes a message on a loop's thread, which a codec's panic must not end.
+pub(crate) fn decode<T>(
+    decode: fn(Payload<'_>) -> Result<T, Status>,
+    payload: Payload<'_>,
+) -> Result<T, Status> {
+    catch_unwind(AssertUnwindSafe(|| decode(payload)))
+        .unwrap_or_else(|_| Err(Status::internal("the codec panicked while it decoded a message")))
 }
 
 pub(crate) struct InboundStream<T> {
@@ -250,7 +260,11 @@ impl<T: Send> Receiver for InboundStream<T> {
     }
 
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
-        let message = (self.decode)(payload)?;
+        if self.is_abandoned() {
+            self.lock().consumed += octets;
+            return Ok(());
+        }
+        let message = decode(self.decode, payload)?;
         self.update(|state| {
             if state.abandoned {
                 state.consumed += octets;

@@ -11,7 +11,7 @@ mod wait;
 
 pub use cancellation::{CancellationToken, Cancelled};
 pub use inbound::Inbound;
-pub(crate) use inbound::Receiver;
+pub(crate) use inbound::{Receiver, decode};
 pub(crate) use link::Link;
 pub(crate) use outbound::OutboundStream;
 pub use outbound::{Outbound, Send};

@@ -123,9 +123,12 @@ impl<T> Outbound<T> {
         let mut state = self.stream.lock();
         if ready!(state.poll_room(cx)).is_ok() {
             if size < OWN_BUFFER {
-                let before = state.tail.len();
-                append(&mut state.tail);
-                state.waiting += state.tail.len() - before;
+                let whole = state.tail.len();
+                let mut message = Unfinished { tail: &mut state.tail, whole };
+                append(message.tail);
+                message.whole = message.tail.len();
+                drop(message);
+                state.waiting += state.tail.len() - whole;
             } else {
                 // Encoding takes a while, for which the session must not be kept waiting.
                 drop(state);
@@ -215,6 +218,19 @@ impl State {
     }
 }
 
+/// A message that is being encoded behind others: cut off again if its codec panics.
+struct Unfinished<'a> {
+    tail: &'a mut Vec<u8>,
+    /// How far the tail holds whole messages.
+    whole: usize,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.tail.truncate(self.whole);
+    }
+}
+
 /// What [`OutboundStream::pump`] left to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pumped {
@@ -232,6 +248,8 @@ impl OutboundStream {
     /// first answer other than `None` is the last.
     pub(crate) fn take_headers(&self) -> Option<Metadata> {
         let mut state = self.lock();
+        // What is sent from now on is seen by the next look, not by the `pump` that follows this one.
+        state.notified = false;
         if state.headers_sent || (state.headers.is_none() && state.waiting == 0) {
             return None;
         }
@@ -257,6 +275,10 @@ impl OutboundStream {
         out: &mut WriteBuf,
     ) -> Pumped {
         let mut state = self.lock();
+        if !end_stream && !state.headers_sent && state.waiting > 0 {
+            // Sent by another thread since `take_headers`: the response's head comes first, and a note is on its way.
+            return Pumped { drained: false };
+        }
         state.notified = false;
         while state.waiting > 0 && connection.capacity(key) > 0 {
             let sent = state.send_some(connection, key, end_stream, out);

@@ -57,10 +57,11 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
         !on_event_loop(),
         "wait() was called inside an event loop, which would stop everything it serves; await the future instead"
     );
-    let (unpark, waker) = PARKED.with_borrow_mut(Option::take).unwrap_or_else(|| {
-        let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicBool::new(false) });
-        (Arc::clone(&unpark), Waker::from(unpark))
-    });
+    let (unpark, waker) =
+        PARKED.try_with(|parked| parked.borrow_mut().take()).ok().flatten().unwrap_or_else(|| {
+            let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicBool::new(false) });
+            (Arc::clone(&unpark), Waker::from(unpark))
+        });
     let mut cx = Context::from_waker(&waker);
     let mut future = std::pin::pin!(future);
     let output = loop {
@@ -71,7 +72,8 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
             thread::park();
         }
     };
-    PARKED.set(Some((unpark, waker)));
+    // An error means that the thread is ending and waits no more.
+    let _ = PARKED.try_with(|parked| parked.replace(Some((unpark, waker))));
     output
 }
 

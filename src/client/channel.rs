@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lariat_http2::{Config as Http2Config, Keepalive};
 
-use super::backoff::BackoffConfig;
+use super::backoff::{BackoffConfig, LONGEST_WAIT};
 use super::balancer::PickFirstBuilder;
 use super::connectivity::ConnectivityState;
 use super::control::{Control, ControlTask, Input, Plan};
@@ -409,7 +409,7 @@ impl ChannelBuilder {
             registry: self.registry,
             http2: Arc::new(self.http2),
             place: engine.place(),
-            idle_timeout: self.idle_timeout,
+            idle_timeout: self.idle_timeout.map(|timeout| timeout.min(LONGEST_WAIT)),
         };
         // Built for its errors: a target that its resolver cannot use is reported here rather than by every call.
         ControlTask::resolver(&control, &plan).map_err(Error::Target)?;

@@ -258,8 +258,12 @@ impl ControlTask {
             // Never cancelled: a sweep that finds nothing costs less than keeping the timer with the call would.
             turn.set_timer(deadline, WAITING_SLOT);
         }
+        // Both may have come about before the link and the timer were there to tell.
+        let is_over = call.has_expired(turn.now) || call.is_abandoned();
         self.waiting.push(call);
-        self.sweep(turn.now);
+        if is_over {
+            self.sweep(turn.now);
+        }
         self.demand(turn);
     }
 
@@ -352,8 +356,12 @@ impl ControlTask {
     fn publish(&mut self, now: Instant, state: ConnectivityState, picker: Arc<dyn Picker>) {
         let connections =
             self.connections.iter().map(|(id, (_, connection))| (*id, Arc::clone(connection))).collect();
-        *self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner) =
-            Snapshot { picker, connections };
+        let snapshot = Snapshot { picker, connections };
+        // The old one is dropped when the lock is free again: its connections' calls may have to be told.
+        let _old = std::mem::replace(
+            &mut *self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner),
+            snapshot,
+        );
         self.control.set_state(state);
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting.extend(waiting.into_iter().filter_map(|call| self.control.try_start(call)));
@@ -419,6 +427,13 @@ impl ControlTask {
     }
 }
 
+impl Drop for ControlTask {
+    fn drop(&mut self) {
+        // However the task ends, nobody may go on sending it calls; those on their way learn of it by their own drop.
+        drop(self.control.inbox.close());
+    }
+}
+
 impl Task for ControlTask {
     fn handle_start(&mut self, turn: &mut Turn<'_>) {
         self.control.inbox.open(Note { token: turn.token, slot: INBOX_SLOT });
@@ -428,7 +443,12 @@ impl Task for ControlTask {
     fn handle_wake(&mut self, turn: &mut Turn<'_>, slot: u32) {
         match slot {
             INBOX_SLOT => self.handle_inputs(turn),
-            _ => self.sweep(turn.now),
+            _ => {
+                self.sweep(turn.now);
+                if self.released {
+                    self.handle_inputs(turn);
+                }
+            }
         }
     }
 

@@ -29,6 +29,8 @@ const READY_SLOT: u32 = u32::MAX - 2;
 const CHAINED: usize = 8 * 1024;
 /// The slot of the timer for giving memory back.
 const REST_SLOT: u32 = u32::MAX - 3;
+/// The slot of calls that wait for a free stream: they may have expired or been dropped.
+const WAITING_SLOT: u32 = u32::MAX - 4;
 /// How long a connection keeps the memory of its calls for the next ones.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
@@ -100,6 +102,8 @@ struct Open {
     calls: Slab<ActiveCall>,
     /// Calls beyond the peer's limit of concurrent streams.
     waiting: VecDeque<PendingCall>,
+    /// The earliest deadline of those.
+    waiting_timer: Option<(Instant, TimerId)>,
     commands: VecDeque<Command>,
     /// The fields of one request that differ from call to call.
     fields: HeaderList,
@@ -162,14 +166,25 @@ impl ClientSession {
     fn handle_command(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, command: Command) {
         let Some(open) = &mut self.open else { return };
         match command {
+            // Those that wait already come first.
+            Command::Open(call) if !open.waiting.is_empty() && !open.http2.is_draining() => {
+                open.wait(turn, call);
+            }
             Command::Open(call) => {
                 if let Some(call) = open.open_call(turn, out, call) {
+                    if !open.http2.is_draining() && !open.http2.is_closed() {
+                        // Its stream identifiers are used up: another connection has to take over.
+                        open.http2.shutdown(turn.now, "no more stream identifiers", out);
+                        self.report_lost("the connection's stream identifiers are used up".to_owned());
+                    }
                     self.control.take_back(call);
                 }
             }
             Command::Drain => {
                 self.lost = true;
+                let returned = std::mem::take(&mut open.waiting);
                 open.http2.shutdown(turn.now, "the channel needs the connection no more", out);
+                returned.into_iter().for_each(|call| self.control.take_back(call));
             }
             Command::Close(status) => {
                 self.lost = true;
@@ -225,18 +240,21 @@ impl ClientSession {
                 returned.into_iter().for_each(|call| self.control.take_back(call));
             }
             Event::StreamsAvailable => {
-                while let Some(call) = open.waiting.pop_front() {
-                    let before = open.waiting.len();
+                while open.http2.can_open()
+                    && let Some(call) = open.waiting.pop_front()
+                {
                     if let Some(call) = open.open_call(turn, out, call) {
                         self.control.take_back(call);
-                    } else if open.waiting.len() > before {
-                        // It found the limit reached again and went to the end: its turn comes first next time.
-                        open.waiting.rotate_right(1);
-                        break;
                     }
                 }
             }
-            Event::Closed => {}
+            Event::Closed => {
+                // What is still to be written may take a while; calls must not wait for that, nor come here.
+                let returned = std::mem::take(&mut open.waiting);
+                let loss = self.loss(&CloseReason::Finished);
+                self.report_lost(loss);
+                returned.into_iter().for_each(|call| self.control.take_back(call));
+            }
         }
     }
 
@@ -274,6 +292,7 @@ impl Session for ClientSession {
             link: Link { handle: turn.handle.clone(), note },
             calls: Slab::new(),
             waiting: VecDeque::new(),
+            waiting_timer: None,
             commands: VecDeque::new(),
             fields: HeaderList::new(),
             timer: None,
@@ -298,6 +317,9 @@ impl Session for ClientSession {
         if slot == INBOX_SLOT {
             self.handle_commands(turn, out);
         } else if let Some(open) = &mut self.open {
+            if slot == WAITING_SLOT {
+                return open.sweep(turn);
+            }
             open.handle_call_wake(turn, out, slot as usize);
         }
     }
@@ -315,6 +337,10 @@ impl Session for ClientSession {
                 self.report_lost("the server sent no SETTINGS before the connect deadline".to_owned());
             }
             REST_SLOT => open.rest(out),
+            WAITING_SLOT => {
+                open.waiting_timer = None;
+                open.sweep(turn);
+            }
             _ => open.handle_deadline(turn, out, slot as usize),
         }
     }
@@ -353,7 +379,8 @@ impl Session for ClientSession {
             let status = Status::unavailable(format!("{}: {loss}", self.address));
             open.end_all(turn, &status);
             unsent.extend(open.waiting.drain(..));
-            for timer in open.timer.map(|(_, timer)| timer).into_iter().chain(open.ready_timer) {
+            let timers = [open.timer, open.waiting_timer].into_iter().flatten().map(|(_, timer)| timer);
+            for timer in timers.chain(open.ready_timer) {
                 turn.cancel_timer(timer);
             }
         }
@@ -400,7 +427,7 @@ impl Open {
         let key = match self.http2.open(turn.now, block, false, out) {
             Ok(key) => key,
             Err(OpenError::StreamLimit) => {
-                self.waiting.push_back(call);
+                self.wait(turn, call);
                 return None;
             }
             Err(OpenError::HeaderListTooLarge { size, limit }) => {
@@ -444,6 +471,47 @@ impl Open {
             self.handle_call_wake(turn, out, index);
         }
         None
+    }
+
+    /// Keeps a call until a stream is free, its deadline passes or its caller drops it.
+    fn wait(&mut self, turn: &mut Turn<'_>, call: PendingCall) {
+        if let Some(receiver) = &call.receiver {
+            let note = Note { token: self.link.note.token, slot: WAITING_SLOT };
+            receiver.attach(Link { handle: self.link.handle.clone(), note });
+        }
+        // The user may have dropped the call before it could tell this session.
+        if call.is_abandoned() {
+            return call.fail(Status::cancelled("the call was dropped"));
+        }
+        self.expect_deadline(turn, call.deadline);
+        self.waiting.push_back(call);
+    }
+
+    fn expect_deadline(&mut self, turn: &mut Turn<'_>, deadline: Option<Instant>) {
+        let Some(deadline) = deadline else { return };
+        if self.waiting_timer.is_none_or(|(armed, _)| deadline < armed) {
+            if let Some((_, timer)) = self.waiting_timer.take() {
+                turn.cancel_timer(timer);
+            }
+            self.waiting_timer = Some((deadline, turn.set_timer(deadline, WAITING_SLOT)));
+        }
+    }
+
+    /// Ends calls that wait for a free stream and whose time is over or whose caller is gone.
+    fn sweep(&mut self, turn: &mut Turn<'_>) {
+        for call in std::mem::take(&mut self.waiting) {
+            if call.is_abandoned() {
+                call.fail(Status::cancelled("the call was dropped"));
+            } else if call.has_expired(turn.now) {
+                call.fail(Status::deadline_exceeded(
+                    "the deadline passed while the server ran as many calls as it allows at once",
+                ));
+            } else {
+                self.waiting.push_back(call);
+            }
+        }
+        let next = self.waiting.iter().filter_map(|call| call.deadline).min();
+        self.expect_deadline(turn, next);
     }
 
     fn link_to(&self, index: usize) -> Link {
@@ -622,7 +690,9 @@ impl Open {
             self.http2.shrink();
             out.shrink();
             self.calls = Slab::new();
-            self.waiting = VecDeque::new();
+            if self.waiting.is_empty() {
+                self.waiting = VecDeque::new();
+            }
             self.commands = VecDeque::new();
         }
     }

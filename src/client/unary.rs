@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::call::{Link, Receiver, Response};
+use crate::call::{Link, Receiver, Response, decode};
 use crate::rpc::{Codec, Metadata, Payload, Status};
 
 /// A call with one response, under way since it was made: await it, or [`wait`](crate::Wait::wait) for it. Dropping it
@@ -100,7 +100,7 @@ impl<T: Send> Receiver for Shared<T> {
     }
 
     fn handle_message(&self, payload: Payload<'_>, _octets: usize) -> Result<(), Status> {
-        let message = (self.decode)(payload)?;
+        let message = decode(self.decode, payload)?;
         self.lock().message = Some(message);
         Ok(())
     }

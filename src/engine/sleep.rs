@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use crate::net::{Alarm, LoopHandle};
 
+/// The longest time that is told from never: a hundred years. Anything longer could be too much for an [`Instant`].
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Waits for at least `duration`. Works in handlers, under [`Engine::block_on`], and under any executor: off the
 /// engine's own threads the process's default engine keeps the time.
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { deadline: Instant::now() + duration, alarm: None }
+    Sleep { deadline: Instant::now() + duration.min(LONGEST), alarm: None }
 }
 
 /// The future of [`sleep`].
@@ -19,14 +22,14 @@ pub fn sleep(duration: Duration) -> Sleep {
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Sleep {
     deadline: Instant,
-    alarm: Option<Arc<Alarm>>,
+    alarm: Option<(LoopHandle, Arc<Alarm>)>,
 }
 
 impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(alarm) = &self.alarm {
+        if let Some((_, alarm)) = &self.alarm {
             return alarm.poll(cx.waker());
         }
         if Instant::now() >= self.deadline {
@@ -34,9 +37,20 @@ impl Future for Sleep {
         }
         let alarm = Arc::new(Alarm::default());
         let pending = alarm.poll(cx.waker());
-        keeper_of_time().sleep(self.deadline, Arc::clone(&alarm));
-        self.alarm = Some(alarm);
+        let keeper = keeper_of_time();
+        keeper.sleep(self.deadline, Arc::clone(&alarm));
+        self.alarm = Some((keeper, alarm));
         pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some((keeper, alarm)) = self.alarm.take()
+            && alarm.silence()
+        {
+            keeper.silence(alarm);
+        }
     }
 }
 

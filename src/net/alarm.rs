@@ -3,6 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
+use super::timers::TimerId;
+
 /// Rings once; whoever polled it last is woken.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm {
@@ -13,6 +15,8 @@ pub(crate) struct Alarm {
 struct State {
     rang: bool,
     waker: Option<Waker>,
+    /// The loop's timer for it, once there is one.
+    timer: Option<TimerId>,
 }
 
 impl Alarm {
@@ -24,6 +28,21 @@ impl Alarm {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    pub(super) fn set_timer(&self, timer: TimerId) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).timer = Some(timer);
+    }
+
+    pub(super) fn timer(&self) -> Option<TimerId> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).timer
+    }
+
+    /// Nobody waits any more: forgets the waker. False if it rang already.
+    pub(crate) fn silence(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.waker = None;
+        !state.rang
     }
 
     /// Ready once it rang; until then the waker is kept for it.

@@ -206,14 +206,14 @@ impl Connection {
                 return Next::Wait;
             }
             if !self.writable {
-                return Next::Wait;
+                return self.await_room(turn);
             }
             let octets = self.out.len();
             match self.write() {
                 Ok(written) => {
                     budget = budget.saturating_sub(written);
                     if written < octets && !self.writable {
-                        return Next::Wait;
+                        return self.await_room(turn);
                     }
                 }
                 Err(error) => return self.fail(turn, CloseReason::Io(error)),
@@ -232,6 +232,15 @@ impl Connection {
                 return Next::Again;
             }
         }
+    }
+
+    /// The kernel takes no more. A session that is done waits for that only so long: the peer may never read.
+    fn await_room(&mut self, turn: &mut Turn<'_>) -> Next {
+        let finished = self.session.as_ref().is_some_and(|session| session.state() == SessionState::Finished);
+        if finished && self.timer.is_none() {
+            return Next::LingerUntil(turn.now + LINGER);
+        }
+        Next::Wait
     }
 
     fn write(&mut self) -> io::Result<usize> {

@@ -1,6 +1,7 @@
 //! The loop itself: one thread, its sockets, its timers, its mailbox.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -122,7 +123,8 @@ impl EventLoop {
     /// Waits for something to do, and does it.
     fn turn(&mut self, thread: &EnteredThread) {
         if thread.has_notes() {
-            // What the future of `block_on` has just asked for leaves before the loop sleeps.
+            // What the future of `block_on` has just asked for leaves before the loop sleeps; polling it took time.
+            self.parts.now = Instant::now();
             self.handle_notes(thread);
             self.finish_touched();
         }
@@ -208,8 +210,8 @@ impl EventLoop {
     }
 
     fn read(&mut self, token: Token) {
-        let Some((connection, mut turn)) = self.parts.connection(token) else { return };
-        let next = connection.read(&mut turn, &mut self.buffer);
+        let buffer = &mut self.buffer;
+        let next = self.parts.drive(token, |connection, turn| connection.read(turn, buffer));
         self.touch(token);
         self.follow(token, next);
     }
@@ -231,7 +233,9 @@ impl EventLoop {
         while let Some(alarm) = self.parts.timers.expire(self.parts.now) {
             match alarm {
                 Ring::Session(note) => self.ring(note),
-                Ring::Sleep(alarm) => alarm.ring(),
+                Ring::Sleep(alarm) => {
+                    guard(|| alarm.ring());
+                }
                 Ring::Listener(token) => self.accept(token),
                 Ring::Connection(token) => {
                     if let Some((connection, mut turn)) = self.parts.connection(token) {
@@ -239,7 +243,7 @@ impl EventLoop {
                             io::ErrorKind::TimedOut,
                             "the peer did not answer before the connect deadline",
                         );
-                        connection.fail(&mut turn, CloseReason::ConnectFailed(timed_out));
+                        guard(|| connection.fail(&mut turn, CloseReason::ConnectFailed(timed_out)));
                         self.remove(token);
                     }
                 }
@@ -250,13 +254,17 @@ impl EventLoop {
     fn ring(&mut self, note: Note) {
         let Some((slot, mut turn)) = self.parts.entry(note.token) else { return };
         match &mut slot.entry {
-            Entry::Connection(connection) => {
-                connection.handle_timer(&mut turn, note.slot);
+            Entry::Connection(_) => {
+                let next = self.parts.drive(note.token, |connection, turn| {
+                    connection.handle_timer(turn, note.slot);
+                    Next::Wait
+                });
+                self.follow(note.token, next);
                 self.touch(note.token);
             }
             Entry::Task(task) => {
-                task.handle_timer(&mut turn, note.slot);
-                self.retire(note.token);
+                let done = guard(|| task.handle_timer(&mut turn, note.slot));
+                self.retire(note.token, done);
             }
             Entry::Listener(_) => {}
         }
@@ -272,13 +280,17 @@ impl EventLoop {
     fn handle_note(&mut self, note: Note) {
         let Some((slot, mut turn)) = self.parts.entry(note.token) else { return };
         match &mut slot.entry {
-            Entry::Connection(connection) => {
-                connection.handle_wake(&mut turn, note.slot);
+            Entry::Connection(_) => {
+                let next = self.parts.drive(note.token, |connection, turn| {
+                    connection.handle_wake(turn, note.slot);
+                    Next::Wait
+                });
+                self.follow(note.token, next);
                 self.touch(note.token);
             }
             Entry::Task(task) => {
-                task.handle_wake(&mut turn, note.slot);
-                self.retire(note.token);
+                let done = guard(|| task.handle_wake(&mut turn, note.slot));
+                self.retire(note.token, done);
             }
             Entry::Listener(_) => {}
         }
@@ -317,12 +329,18 @@ impl EventLoop {
                 Message::Spawn(task) => {
                     let token = self.parts.insert(Entry::Task(task));
                     if let Some((Slot { entry: Entry::Task(task), .. }, mut turn)) = self.parts.entry(token) {
-                        task.handle_start(&mut turn);
+                        let done = guard(|| task.handle_start(&mut turn));
+                        self.retire(token, done);
                     }
-                    self.retire(token);
                 }
                 Message::Sleep(deadline, alarm) => {
-                    self.parts.timers.set(deadline, Ring::Sleep(alarm));
+                    let timer = self.parts.timers.set(deadline, Ring::Sleep(Arc::clone(&alarm)));
+                    alarm.set_timer(timer);
+                }
+                Message::Silence(alarm) => {
+                    if let Some(timer) = alarm.timer() {
+                        self.parts.timers.cancel(timer);
+                    }
                 }
                 Message::Stop => self.stopped = true,
             }
@@ -365,7 +383,8 @@ impl EventLoop {
     /// The session's connection never came to be.
     fn refuse(&mut self, mut session: Box<dyn Session>, reason: CloseReason) {
         let token = Token { index: u32::MAX, generation: 0 };
-        session.handle_closed(&mut self.parts.turn(token), reason);
+        let mut turn = self.parts.turn(token);
+        guard(move || session.handle_closed(&mut turn, reason));
         self.parts.handle.connection_closed();
     }
 
@@ -382,12 +401,12 @@ impl EventLoop {
     fn finish_touched(&mut self) {
         let mut touched = std::mem::take(&mut self.touched);
         for token in touched.drain(..) {
-            let Some((connection, mut turn)) = self.parts.connection(token) else { continue };
+            let Some((connection, _)) = self.parts.connection(token) else { continue };
             connection.touched = false;
             if connection.is_connecting() {
                 continue;
             }
-            let next = connection.finish_turn(&mut turn);
+            let next = self.parts.drive(token, Connection::finish_turn);
             self.follow(token, next);
         }
         if self.touched.is_empty() {
@@ -408,8 +427,10 @@ impl EventLoop {
             }
             Next::LingerUntil(deadline) => {
                 let timer = self.parts.timers.set(deadline, Ring::Connection(token));
-                if let Some((connection, _)) = self.parts.connection(token) {
-                    connection.timer = Some(timer);
+                if let Some((connection, _)) = self.parts.connection(token)
+                    && let Some(earlier) = connection.timer.replace(timer)
+                {
+                    self.parts.timers.cancel(earlier);
                 }
                 // What the peer sent before it saw our end may be waiting already.
                 self.read(token);
@@ -422,17 +443,20 @@ impl EventLoop {
         if self.parts.get(token).is_none() {
             return;
         }
-        if let Entry::Connection(connection) = self.parts.entries.remove(token.index as usize).entry {
+        let entry = self.parts.entries.remove(token.index as usize).entry;
+        if let Entry::Connection(connection) = &entry {
             if let Some(timer) = connection.timer {
                 self.parts.timers.cancel(timer);
             }
             self.parts.handle.connection_closed();
         }
+        guard(move || drop(entry));
     }
 
-    fn retire(&mut self, token: Token) {
+    /// Drops a task that has ended, or that panicked (`done` is `None` then).
+    fn retire(&mut self, token: Token, done: Option<()>) {
         if let Some(Slot { entry: Entry::Task(task), .. }) = self.parts.get(token)
-            && task.is_finished()
+            && (done.is_none() || task.is_finished())
         {
             self.remove(token);
         }
@@ -443,11 +467,24 @@ impl EventLoop {
             let Some(slot) = self.parts.entries.get(index) else { continue };
             let token = Token { index: index as u32, generation: slot.generation };
             if let Some((connection, mut turn)) = self.parts.connection(token) {
-                connection.fail(&mut turn, CloseReason::EngineStopped);
+                guard(|| connection.fail(&mut turn, CloseReason::EngineStopped));
             }
             self.remove(token);
         }
     }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        // A loop that no `block_on` runs again never saw the stop; whoever waits for its calls is told even so.
+        self.close_all();
+    }
+}
+
+/// Runs what may reach the user's code (a codec, a waker, the drop of a value), whose panic must not end the loop and
+/// with it everything else that the loop serves. `None` if it panicked.
+fn guard<R>(work: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 impl Parts {
@@ -470,6 +507,15 @@ impl Parts {
         let slot =
             self.entries.get_mut(token.index as usize).filter(|slot| slot.generation == token.generation)?;
         Some((slot, Turn { now: self.now, token, handle: &self.handle, timers: &mut self.timers }))
+    }
+
+    /// Has a connection do something. A panic closes it: its session may be in any state.
+    fn drive(&mut self, token: Token, work: impl FnOnce(&mut Connection, &mut Turn<'_>) -> Next) -> Next {
+        let Some((connection, mut turn)) = self.connection(token) else { return Next::Wait };
+        guard(|| work(connection, &mut turn)).unwrap_or_else(|| {
+            let panicked = CloseReason::Io(io::Error::other("a codec or waker of the application panicked"));
+            guard(|| connection.fail(&mut turn, panicked)).unwrap_or(Next::Close)
+        })
     }
 
     fn connection(&mut self, token: Token) -> Option<(&mut Connection, Turn<'_>)> {

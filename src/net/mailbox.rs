@@ -46,6 +46,8 @@ pub(super) enum Message {
     CloseListener(ListenerId),
     Spawn(Box<dyn Task>),
     Sleep(Instant, Arc<Alarm>),
+    /// Nobody waits for this alarm any more.
+    Silence(Arc<Alarm>),
     Stop,
 }
 
@@ -86,7 +88,12 @@ thread_local! {
 
 /// Whether the calling thread is inside an event loop, where blocking would stop everything that the loop serves.
 pub fn on_event_loop() -> bool {
-    LOCAL.with_borrow(|local| local.is_some())
+    with_local(|local| local.is_some()).unwrap_or(false)
+}
+
+/// `None` when the thread is ending and its own values are being dropped: no loop runs on it any more.
+fn with_local<R>(look: impl FnOnce(&mut Option<Local>) -> R) -> Option<R> {
+    LOCAL.try_with(|local| look(&mut local.borrow_mut())).ok()
 }
 
 pub(super) fn mailbox(waker: mio::Waker) -> (LoopHandle, Mailbox) {
@@ -110,32 +117,32 @@ impl ListenerId {
 impl LoopHandle {
     /// The loop that runs on this thread.
     pub(crate) fn current() -> Option<LoopHandle> {
-        LOCAL.with_borrow(|local| local.as_ref().map(|local| local.handle.clone()))
+        with_local(|local| local.as_ref().map(|local| local.handle.clone())).flatten()
     }
 
     /// Has `handle_wake(slot)` of the session or task at `note.token` called soon.
     pub(crate) fn wake(&self, note: Note) {
-        let local = LOCAL.with_borrow_mut(|local| match local {
+        let local = with_local(|local| match local {
             Some(local) if local.id == self.shared.id => {
                 local.notes.push_back(note);
                 true
             }
             _ => false,
         });
-        if !local {
+        if local != Some(true) {
             self.post(Message::Note(note));
         }
     }
 
     pub(super) fn wake_main(&self) {
-        let local = LOCAL.with_borrow_mut(|local| match local {
+        let local = with_local(|local| match local {
             Some(local) if local.id == self.shared.id => {
                 local.main = true;
                 true
             }
             _ => false,
         });
-        if !local {
+        if local != Some(true) {
             self.post(Message::Main);
         }
     }
@@ -168,6 +175,11 @@ impl LoopHandle {
         self.post(Message::Sleep(deadline, alarm));
     }
 
+    /// Gives up a [`LoopHandle::sleep`].
+    pub(crate) fn silence(&self, alarm: Arc<Alarm>) {
+        self.post(Message::Silence(alarm));
+    }
+
     /// Ends the loop: its sessions are told, its sockets closed.
     pub(crate) fn stop(&self) {
         self.post(Message::Stop);
@@ -184,7 +196,7 @@ impl LoopHandle {
 
     /// Whether the calling thread is this loop's.
     pub(crate) fn is_current(&self) -> bool {
-        LOCAL.with_borrow(|local| local.as_ref().is_some_and(|local| local.id == self.shared.id))
+        with_local(|local| local.as_ref().is_some_and(|local| local.id == self.shared.id)).unwrap_or(false)
     }
 
     fn post(&self, message: Message) {

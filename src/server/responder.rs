@@ -1,5 +1,6 @@
 //! Writes what a handler returned: head, message and trailers, straight into the connection's output.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use lariat_frame::hpack::HeaderList;
@@ -11,6 +12,10 @@ use crate::rpc::{Codec, Metadata, PREFIX_LEN, Status, check_send_len, message_pr
 
 /// Messages from this size on get a buffer of their own and are chained to the output, not copied.
 const OWN_BUFFER: usize = 8 * 1024;
+
+/// The flag of a message that its codec could not encode, or not in as many octets as it had said. The frame around the
+/// message is written by then and has to be filled; with this flag every client ends the call with INTERNAL.
+const BROKEN: u8 = 0xff;
 
 /// Where a handler's outcome goes.
 pub(super) struct Responder<'a> {
@@ -39,8 +44,13 @@ impl Responder<'_> {
         };
         let framed = size + PREFIX_LEN;
         let mut append = |out: &mut Vec<u8>| {
+            let (start, end) = (out.len(), out.len() + framed);
             out.extend_from_slice(&message_prefix(length));
-            C::encode(&message, out);
+            let encoded = catch_unwind(AssertUnwindSafe(|| C::encode(&message, out)));
+            if encoded.is_err() || out.len() != end {
+                out.resize(end, 0);
+                out[start] = BROKEN;
+            }
         };
         let is_small = framed < OWN_BUFFER;
         if is_small && metadata.is_empty() && trailers.is_empty() {
@@ -50,7 +60,9 @@ impl Responder<'_> {
                 return;
             }
         }
-        self.send_head(&metadata);
+        if !self.send_head(&metadata) {
+            return;
+        }
         let in_place =
             is_small && self.http2.send_data_in_place(self.key, framed, false, self.out, &mut append);
         if !in_place {
@@ -74,21 +86,23 @@ impl Responder<'_> {
         self.send_block(HeaderBlock { template: Some(self.head), fields: Some(&fields) }, true);
     }
 
-    /// Writes the response's head.
-    pub(super) fn send_head(&mut self, metadata: &Metadata) {
+    /// Writes the response's head. False if it is too large for the client: that was told, and the call is over.
+    pub(super) fn send_head(&mut self, metadata: &Metadata) -> bool {
         if metadata.is_empty() {
-            self.send_block(HeaderBlock::from(self.head), false);
+            self.send_block(HeaderBlock::from(self.head), false)
         } else {
             let mut fields = HeaderList::new();
             metadata.write_to(&mut fields);
-            self.send_block(HeaderBlock { template: Some(self.head), fields: Some(&fields) }, false);
+            self.send_block(HeaderBlock { template: Some(self.head), fields: Some(&fields) }, false)
         }
     }
 
     /// Writes the trailers, behind everything sent before.
     pub(super) fn send_trailers(&mut self, result: &Result<Metadata, Status>) {
         match result {
-            Ok(metadata) if metadata.is_empty() => self.send_block(HeaderBlock::from(self.ok), true),
+            Ok(metadata) if metadata.is_empty() => {
+                self.send_block(HeaderBlock::from(self.ok), true);
+            }
             Ok(metadata) => {
                 let mut fields = HeaderList::new();
                 metadata.write_to(&mut fields);
@@ -102,13 +116,15 @@ impl Responder<'_> {
         }
     }
 
-    fn send_block(&mut self, block: HeaderBlock<'_>, end_stream: bool) {
+    fn send_block(&mut self, block: HeaderBlock<'_>, end_stream: bool) -> bool {
         // Any other error means that the stream is gone, of which the session has an event.
         if let Err(SendError::HeaderListTooLarge { size, limit }) =
             self.http2.send_headers(self.key, block, end_stream, self.out)
         {
             self.fail_for_size(size, limit);
+            return false;
         }
+        true
     }
 
     /// The peer must learn that the call failed, and why as far as its limit allows.

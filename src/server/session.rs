@@ -42,7 +42,14 @@ pub(super) struct Acceptor {
 
 impl Acceptor {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
+        shared.sessions.listen();
         Acceptor { shared }
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.shared.sessions.unlisten();
     }
 }
 
@@ -493,8 +500,11 @@ impl Open {
             max_send_message_size: 0,
             ended: None,
         };
-        if let Some(headers) = outbound.take_headers() {
-            responder.send_head(&headers);
+        if let Some(headers) = outbound.take_headers()
+            && !responder.send_head(&headers)
+        {
+            let status = Status::internal("the response headers are larger than the client accepts");
+            return self.cancel_call(turn, index, status);
         }
         let pumped = outbound.pump(responder.http2, call.key, false, responder.out);
         if !pumped.drained {

@@ -32,11 +32,19 @@ struct State {
     /// Connections accepted, and where the session of each listens once it is on its loop.
     links: HashMap<u64, Option<Link>>,
     waiting: Vec<Waker>,
+    /// Listeners that have not been closed.
+    listeners: usize,
 }
 
 impl Sessions {
     pub(super) fn new() -> Self {
-        let state = State { phase: Phase::Serving, next_id: 0, links: HashMap::new(), waiting: Vec::new() };
+        let state = State {
+            phase: Phase::Serving,
+            next_id: 0,
+            links: HashMap::new(),
+            waiting: Vec::new(),
+            listeners: 0,
+        };
         Sessions { state: Mutex::new(state) }
     }
 
@@ -60,8 +68,24 @@ impl Sessions {
     }
 
     pub(super) fn remove(&self, id: u64) {
+        self.count_down(|state| {
+            state.links.remove(&id);
+        });
+    }
+
+    /// A listener may accept for this server.
+    pub(super) fn listen(&self) {
+        self.lock().listeners += 1;
+    }
+
+    /// The socket of a listener is closed: its address is free again.
+    pub(super) fn unlisten(&self) {
+        self.count_down(|state| state.listeners -= 1);
+    }
+
+    fn count_down(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.lock();
-        state.links.remove(&id);
+        change(&mut state);
         let waiting = match state.is_over() {
             true => std::mem::take(&mut state.waiting),
             false => Vec::new(),
@@ -102,7 +126,7 @@ impl Sessions {
 
 impl State {
     fn is_over(&self) -> bool {
-        self.phase > Phase::Serving && self.links.is_empty()
+        self.phase > Phase::Serving && self.links.is_empty() && self.listeners == 0
     }
 }
 
