@@ -14,7 +14,7 @@ use super::control::Control;
 use super::pending::{Body, PendingCall};
 use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::{Link, Receiver};
-use crate::net::{Address, CloseReason, Inbox, Note, Peer, Session, SessionState, TimerId, Turn};
+use crate::net::{Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn};
 use crate::rpc::{
     Cardinality, ClientCall, HeadersOutcome, Message, Metadata, Status, Violation, request_head,
 };
@@ -103,14 +103,14 @@ struct Open {
     /// Calls beyond the peer's limit of concurrent streams.
     waiting: VecDeque<PendingCall>,
     /// The earliest deadline of those.
-    waiting_timer: Option<(Instant, TimerId)>,
+    waiting_timer: LazyTimer,
     commands: VecDeque<Command>,
     /// The fields of one request that differ from call to call.
     fields: HeaderList,
-    timer: Option<(Instant, TimerId)>,
+    timer: LazyTimer,
     ready_timer: Option<TimerId>,
-    /// The timer for giving memory back runs.
-    resting: bool,
+    /// For giving memory back.
+    rest_timer: LazyTimer,
 }
 
 /// How a stream ended other than by the grammar of calls.
@@ -292,12 +292,12 @@ impl Session for ClientSession {
             link: Link { handle: turn.handle.clone(), note },
             calls: Slab::new(),
             waiting: VecDeque::new(),
-            waiting_timer: None,
+            waiting_timer: LazyTimer::new(WAITING_SLOT),
             commands: VecDeque::new(),
             fields: HeaderList::new(),
-            timer: None,
+            timer: LazyTimer::new(CONNECTION_SLOT),
             ready_timer: Some(turn.set_timer(self.connect_deadline, READY_SLOT)),
-            resting: false,
+            rest_timer: LazyTimer::new(REST_SLOT),
         });
         self.handle.inbox.open(note);
     }
@@ -328,7 +328,7 @@ impl Session for ClientSession {
         let Some(open) = &mut self.open else { return };
         match slot {
             CONNECTION_SLOT => {
-                open.timer = None;
+                open.timer.fired();
                 open.http2.handle_timeout(turn.now, out);
             }
             READY_SLOT => {
@@ -338,7 +338,7 @@ impl Session for ClientSession {
             }
             REST_SLOT => open.rest(out),
             WAITING_SLOT => {
-                open.waiting_timer = None;
+                open.waiting_timer.fired();
                 open.sweep(turn);
             }
             _ => open.handle_deadline(turn, out, slot as usize),
@@ -351,8 +351,12 @@ impl Session for ClientSession {
         }
         let Some(open) = &mut self.open else { return };
         open.http2.poll_output(turn.now, out);
-        open.arm_timer(turn);
-        open.plan_rest(turn);
+        if let Some(next) = open.http2.poll_timeout() {
+            open.timer.arm(turn, next);
+        }
+        if open.calls.capacity() > 0 {
+            open.rest_timer.arm(turn, turn.now + REST_AFTER);
+        }
         match open.calls.is_empty() {
             true if self.handle.idle_since().is_none() => self.handle.activity.idle(turn.now),
             false => self.handle.activity.busy(),
@@ -379,8 +383,10 @@ impl Session for ClientSession {
             let status = Status::unavailable(format!("{}: {loss}", self.address));
             open.end_all(turn, &status);
             unsent.extend(open.waiting.drain(..));
-            let timers = [open.timer, open.waiting_timer].into_iter().flatten().map(|(_, timer)| timer);
-            for timer in timers.chain(open.ready_timer) {
+            for timer in [&mut open.timer, &mut open.waiting_timer, &mut open.rest_timer] {
+                timer.cancel(turn);
+            }
+            if let Some(timer) = open.ready_timer {
                 turn.cancel_timer(timer);
             }
         }
@@ -488,12 +494,8 @@ impl Open {
     }
 
     fn expect_deadline(&mut self, turn: &mut Turn<'_>, deadline: Option<Instant>) {
-        let Some(deadline) = deadline else { return };
-        if self.waiting_timer.is_none_or(|(armed, _)| deadline < armed) {
-            if let Some((_, timer)) = self.waiting_timer.take() {
-                turn.cancel_timer(timer);
-            }
-            self.waiting_timer = Some((deadline, turn.set_timer(deadline, WAITING_SLOT)));
+        if let Some(deadline) = deadline {
+            self.waiting_timer.arm(turn, deadline);
         }
     }
 
@@ -673,19 +675,9 @@ impl Open {
         }
     }
 
-    fn arm_timer(&mut self, turn: &mut Turn<'_>) {
-        let Some(next) = self.http2.poll_timeout() else { return };
-        if self.timer.is_none_or(|(armed, _)| next < armed) {
-            if let Some((_, timer)) = self.timer.take() {
-                turn.cancel_timer(timer);
-            }
-            self.timer = Some((next, turn.set_timer(next, CONNECTION_SLOT)));
-        }
-    }
-
     /// After a while without calls a connection gives back the memory that calls needed.
     fn rest(&mut self, out: &mut WriteBuf) {
-        self.resting = false;
+        self.rest_timer.fired();
         if self.calls.is_empty() {
             self.http2.shrink();
             out.shrink();
@@ -694,14 +686,6 @@ impl Open {
                 self.waiting = VecDeque::new();
             }
             self.commands = VecDeque::new();
-        }
-    }
-
-    /// Sees to it that memory is given back once the calls that need it have ended.
-    fn plan_rest(&mut self, turn: &mut Turn<'_>) {
-        if !self.resting && self.calls.capacity() > 0 {
-            self.resting = true;
-            turn.set_timer(turn.now + REST_AFTER, REST_SLOT);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lariat_frame::hpack::HeaderList;
 use lariat_frame::{ErrorCode, WriteBuf};
@@ -15,7 +15,7 @@ use super::invocation::{Invocation, Start, Started};
 use super::responder::Responder;
 use super::shutdown::Phase;
 use crate::call::{CallContext, CancellationToken, Link, OutboundStream, Receiver};
-use crate::net::{CloseReason, Note, Peer, Session, SessionFactory, SessionState, TimerId, Turn};
+use crate::net::{CloseReason, LazyTimer, Note, Peer, Session, SessionFactory, SessionState, TimerId, Turn};
 use crate::rpc::{Cardinality, Metadata, PREFIX_LEN, Payload, Rejection, RequestHead, ServerCall, Status};
 
 /// The slot of the connection's own timer.
@@ -80,9 +80,9 @@ struct Open {
     wakers: Vec<Waker>,
     idle_runs: Vec<(u32, Box<dyn Invocation>)>,
     idle_tokens: Vec<CancellationToken>,
-    timer: Option<(Instant, TimerId)>,
-    /// The timer for giving memory back runs.
-    resting: bool,
+    timer: LazyTimer,
+    /// For giving memory back.
+    rest_timer: LazyTimer,
 }
 
 /// What the head of a request says, for a list of headers that comes again and again.
@@ -106,6 +106,25 @@ struct Call {
     outbound: Option<Arc<OutboundStream>>,
     /// The handler's outcome, while messages it sent before wait for the client's window.
     ended: Option<Result<(), Status>>,
+}
+
+impl Call {
+    fn responder<'a>(
+        &self,
+        http2: &'a mut Connection,
+        shared: &'a Shared,
+        out: &'a mut WriteBuf,
+    ) -> Responder<'a> {
+        Responder {
+            http2,
+            out,
+            key: self.key,
+            head: &shared.router.route(self.route).head,
+            ok: &shared.ok,
+            max_send_message_size: shared.options.max_send_message_size,
+            ended: None,
+        }
+    }
 }
 
 impl ServerSession {
@@ -138,8 +157,8 @@ impl Session for ServerSession {
             wakers: Vec::new(),
             idle_runs: Vec::new(),
             idle_tokens: Vec::new(),
-            timer: None,
-            resting: false,
+            timer: LazyTimer::new(CONNECTION_SLOT),
+            rest_timer: LazyTimer::new(REST_SLOT),
         };
         open.enter_phase(turn, out, phase);
         self.open = Some(open);
@@ -172,7 +191,7 @@ impl Session for ServerSession {
     fn handle_timer(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, slot: u32) {
         let Some(open) = &mut self.open else { return };
         if slot == CONNECTION_SLOT {
-            open.timer = None;
+            open.timer.fired();
             open.http2.handle_timeout(turn.now, out);
         } else if slot == REST_SLOT {
             open.rest(out);
@@ -194,8 +213,12 @@ impl Session for ServerSession {
             open.handle_event(turn, out, event);
         }
         open.http2.poll_output(turn.now, out);
-        open.arm_timer(turn);
-        open.plan_rest(turn);
+        if let Some(next) = open.http2.poll_timeout() {
+            open.timer.arm(turn, next);
+        }
+        if open.calls.capacity() > 0 {
+            open.rest_timer.arm(turn, turn.now + REST_AFTER);
+        }
     }
 
     fn handle_flushed(&mut self) {
@@ -215,9 +238,8 @@ impl Session for ServerSession {
             for index in 0..open.calls.capacity() {
                 open.cancel_call(turn, index, Status::cancelled("the client's connection was lost"));
             }
-            if let Some((_, timer)) = open.timer {
-                turn.cancel_timer(timer);
-            }
+            open.timer.cancel(turn);
+            open.rest_timer.cancel(turn);
         }
     }
 
@@ -445,16 +467,11 @@ impl Open {
             self.wakers.push(Waker::from(Arc::new(CallWaker { link: Link { handle, note } })));
         }
         let Some(call) = self.calls.get_mut(index) else { return };
-        let Some(run) = &mut call.run else { return self.move_streams(turn, out, index) };
-        let mut responder = Responder {
-            http2: &mut self.http2,
-            out,
-            key: call.key,
-            head: &self.shared.router.route(call.route).head,
-            ok: &self.shared.ok,
-            max_send_message_size: self.shared.options.max_send_message_size,
-            ended: None,
-        };
+        if call.run.is_none() {
+            return self.move_streams(turn, out, index);
+        }
+        let mut responder = call.responder(&mut self.http2, &self.shared, out);
+        let Some(run) = &mut call.run else { return };
         let mut cx = Context::from_waker(&self.wakers[index]);
         let polled = catch_unwind(AssertUnwindSafe(|| run.poll(&mut cx, &mut responder)));
         let ended = responder.ended.take();
@@ -491,15 +508,7 @@ impl Open {
             }
         }
         let Some(outbound) = call.outbound.clone() else { return };
-        let mut responder = Responder {
-            http2: &mut self.http2,
-            out,
-            key: call.key,
-            head: &self.shared.router.route(call.route).head,
-            ok: &self.shared.ok,
-            max_send_message_size: 0,
-            ended: None,
-        };
+        let mut responder = call.responder(&mut self.http2, &self.shared, out);
         if let Some(headers) = outbound.take_headers()
             && !responder.send_head(&headers)
         {
@@ -533,15 +542,7 @@ impl Open {
     /// Ends a call by an error of the library: whatever its handler does is dropped.
     fn fail_call(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize, status: &Status) {
         let call = &mut self.calls[index];
-        let mut responder = Responder {
-            http2: &mut self.http2,
-            out,
-            key: call.key,
-            head: &self.shared.router.route(call.route).head,
-            ok: &self.shared.ok,
-            max_send_message_size: 0,
-            ended: None,
-        };
+        let mut responder = call.responder(&mut self.http2, &self.shared, out);
         match &call.outbound {
             Some(outbound) if outbound.headers_sent() => responder.send_trailers(&Err(status.clone())),
             _ => responder.fail(status),
@@ -593,19 +594,9 @@ impl Open {
         }
     }
 
-    fn arm_timer(&mut self, turn: &mut Turn<'_>) {
-        let Some(next) = self.http2.poll_timeout() else { return };
-        if self.timer.is_none_or(|(armed, _)| next < armed) {
-            if let Some((_, timer)) = self.timer.take() {
-                turn.cancel_timer(timer);
-            }
-            self.timer = Some((next, turn.set_timer(next, CONNECTION_SLOT)));
-        }
-    }
-
     /// After a while without calls a connection gives back the memory that calls needed.
     fn rest(&mut self, out: &mut WriteBuf) {
-        self.resting = false;
+        self.rest_timer.fired();
         if self.calls.is_empty() {
             self.http2.shrink();
             out.shrink();
@@ -613,14 +604,6 @@ impl Open {
             self.wakers = Vec::new();
             self.idle_runs = Vec::new();
             self.idle_tokens = Vec::new();
-        }
-    }
-
-    /// Sees to it that memory is given back once the calls that need it have ended.
-    fn plan_rest(&mut self, turn: &mut Turn<'_>) {
-        if !self.resting && self.calls.capacity() > 0 {
-            self.resting = true;
-            turn.set_timer(turn.now + REST_AFTER, REST_SLOT);
         }
     }
 }
