@@ -146,7 +146,6 @@ impl ClientSession {
     /// Tells the control plane once that the connection takes no more calls.
     fn report_lost(&mut self, reason: String) {
         if !std::mem::replace(&mut self.lost, true) {
-            let reason = format!("{}: {reason}", self.address);
             self.control.connection_event(self.id, ConnectionEvent::Lost { reason });
         }
     }
