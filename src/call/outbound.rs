@@ -231,21 +231,14 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// What [`OutboundStream::pump`] left to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pumped {
-    /// Everything that was sent by the user is with the connection.
-    pub(crate) drained: bool,
-}
-
 impl OutboundStream {
     /// The call has a session from now on.
     pub(crate) fn attach(&self, link: Link) {
         self.lock().link = Some(link);
     }
 
-    /// Initial metadata that a handler wants sent, or `None` unless `anything_to_send` makes headers necessary. The
-    /// first answer other than `None` is the last.
+    /// Initial metadata to be sent now: a handler asked for that, or its first message needs them in front. The first
+    /// answer other than `None` is the last.
     pub(crate) fn take_headers(&self) -> Option<Metadata> {
         let mut state = self.lock();
         // What is sent from now on is seen by the next look, not by the `pump` that follows this one.
@@ -266,18 +259,18 @@ impl OutboundStream {
     }
 
     /// Moves messages into the connection as far as it has capacity for the stream. With `end_stream`, END_STREAM goes
-    /// with the last octets once the user has finished.
+    /// with the last octets once the user has finished. True if everything that the user sent is with the connection.
     pub(crate) fn pump(
         &self,
         connection: &mut Connection,
         key: StreamKey,
         end_stream: bool,
         out: &mut WriteBuf,
-    ) -> Pumped {
+    ) -> bool {
         let mut state = self.lock();
         if !end_stream && !state.headers_sent && state.waiting > 0 {
             // Sent by another thread since `take_headers`: the response's head comes first, and a note is on its way.
-            return Pumped { drained: false };
+            return false;
         }
         state.notified = false;
         while state.waiting > 0 && connection.capacity(key) > 0 {
@@ -289,13 +282,13 @@ impl OutboundStream {
             // An error means that the stream is gone; its end is reported to the session by an event of its own.
             let _ = connection.send_data(key, Bytes::new(), true, out);
         }
-        let pumped = Pumped { drained: state.waiting == 0 };
+        let drained = state.waiting == 0;
         let writers = if state.waiting < QUOTA { std::mem::take(&mut state.writers) } else { Vec::new() };
         drop(state);
         for writer in writers {
             writer.wake();
         }
-        pumped
+        drained
     }
 
     /// The stream is gone: whoever sends learns this status.

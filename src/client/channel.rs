@@ -23,8 +23,8 @@ use crate::Error;
 use crate::call::{CallOptions, Inbound, Outbound, Receiver, Request};
 use crate::engine::Engine;
 use crate::rpc::{
-    Cardinality, Codec, DEFAULT_MAX_RECEIVE_SIZE, Metadata, Status, check_send_len, message_prefix,
-    request_head,
+    Cardinality, Codec, DEFAULT_MAX_RECEIVE_SIZE, Metadata, PREFIX_LEN, Status, check_send_len,
+    message_prefix, request_head,
 };
 
 /// grpc-go raises shorter keepalive times to this, since servers send away clients that ping more often.
@@ -200,7 +200,7 @@ impl Channel {
         let size = C::encoded_len(message);
         let length = check_send_len(size, self.max_send_message_size(options))?;
         // Exactly as large as needed: only then does it become `Bytes` without another allocation.
-        let mut buffer = Vec::with_capacity(size + 5);
+        let mut buffer = Vec::with_capacity(size + PREFIX_LEN);
         buffer.extend_from_slice(&message_prefix(length));
         C::encode(message, &mut buffer);
         Ok(buffer.into())

@@ -16,7 +16,7 @@ use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::{Link, Receiver};
 use crate::net::{Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn};
 use crate::rpc::{
-    Cardinality, ClientCall, HeadersOutcome, Message, Metadata, Status, Violation, request_head,
+    Cardinality, ClientCall, HeadersOutcome, Message, Metadata, PREFIX_LEN, Status, Violation, request_head,
 };
 
 /// The slot of the connection's own timer.
@@ -690,7 +690,7 @@ impl Open {
 }
 
 fn deliver(receiver: &Option<Arc<dyn Receiver>>, message: Message<'_>) -> Result<(), Status> {
-    let octets = message.payload.len() + 5;
+    let octets = message.payload.len() + PREFIX_LEN;
     match receiver {
         Some(receiver) => receiver.handle_message(message.payload, octets),
         None => Ok(()),

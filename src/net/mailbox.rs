@@ -122,29 +122,27 @@ impl LoopHandle {
 
     /// Has `handle_wake(slot)` of the session or task at `note.token` called soon.
     pub(crate) fn wake(&self, note: Note) {
-        let local = with_local(|local| match local {
-            Some(local) if local.id == self.shared.id => {
-                local.notes.push_back(note);
-                true
-            }
-            _ => false,
-        });
-        if local != Some(true) {
+        if !self.on_own_thread(|local| local.notes.push_back(note)) {
             self.post(Message::Note(note));
         }
     }
 
     pub(super) fn wake_main(&self) {
-        let local = with_local(|local| match local {
+        if !self.on_own_thread(|local| local.main = true) {
+            self.post(Message::Main);
+        }
+    }
+
+    /// Does something to this loop's own queue if the calling thread is the loop's. False if it is not.
+    fn on_own_thread(&self, work: impl FnOnce(&mut Local)) -> bool {
+        let own = with_local(|local| match local {
             Some(local) if local.id == self.shared.id => {
-                local.main = true;
+                work(local);
                 true
             }
             _ => false,
         });
-        if local != Some(true) {
-            self.post(Message::Main);
-        }
+        own == Some(true)
     }
 
     /// Takes over a connected socket.
@@ -196,7 +194,7 @@ impl LoopHandle {
 
     /// Whether the calling thread is this loop's.
     pub(crate) fn is_current(&self) -> bool {
-        with_local(|local| local.as_ref().is_some_and(|local| local.id == self.shared.id)).unwrap_or(false)
+        self.on_own_thread(|_| {})
     }
 
     fn post(&self, message: Message) {

@@ -515,8 +515,7 @@ impl Open {
             let status = Status::internal("the response headers are larger than the client accepts");
             return self.cancel_call(turn, index, status);
         }
-        let pumped = outbound.pump(responder.http2, call.key, false, responder.out);
-        if !pumped.drained {
+        if !outbound.pump(responder.http2, call.key, false, responder.out) {
             return;
         }
         let Some(result) = call.ended.take() else { return };
