@@ -1,9 +1,10 @@
-//! Replays the fuzz targets' corpora of the `rpc` part, so that what fuzzing has found once stays found without a
-//! fuzzer.
+//! Replays the fuzz targets' corpora of the `rpc` and `client` parts, so that what fuzzing has found once stays found
+//! without a fuzzer.
 
 use std::fs;
 use std::path::Path;
 
+use lariat::client;
 use lariat::rpc::fuzz;
 
 /// Runs a fuzz target's body on every file of its corpus.
@@ -40,4 +41,19 @@ fn every_timeout_is_read() {
 #[test]
 fn every_status_message_is_read() {
     replay("rpc_percent", fuzz::percent);
+}
+
+#[test]
+fn every_request_is_read_alike_however_it_is_cut() {
+    replay("rpc_server_call", fuzz::server_call);
+}
+
+#[test]
+fn every_response_has_one_outcome() {
+    replay("rpc_client_call", fuzz::client_call);
+}
+
+#[test]
+fn every_target_is_read_or_refused() {
+    replay("client_target", client::fuzz::target);
 }

@@ -12,6 +12,8 @@ pub mod connectivity;
 mod control;
 mod core;
 pub mod endpoint;
+#[doc(hidden)]
+pub mod fuzz;
 mod method;
 mod pending;
 pub mod picker;

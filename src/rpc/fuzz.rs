@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use lariat_frame::ErrorCode;
 use lariat_frame::hpack::{HeaderList, Indexing};
 
 use super::binary;
 use super::code::Code;
 use super::deframer::Deframer;
+use super::grammar::{Cardinality, ClientCall, HeadersOutcome, ServerCall};
+use super::message::PREFIX_LEN;
 use super::metadata::Metadata;
 use super::percent;
 use super::request_head::RequestHead;
-use super::response_head::ResponseHead;
+use super::response_head::{self, ResponseHead};
+use super::status::Status;
 use super::timeout;
 use super::trailers;
 
@@ -33,8 +37,10 @@ struct Outcome {
     end: Result<usize, Code>,
 }
 
+/// The largest message that is taken, in octets: so small that inputs are often above it.
+const LIMIT: usize = 1 << 12;
+
 fn outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
-    const LIMIT: usize = 1 << 12;
     let mut deframer = Deframer::new(LIMIT);
     let mut messages = Vec::new();
     for mut piece in pieces {
@@ -56,9 +62,170 @@ fn outcome<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
     Outcome { messages, end: Ok(deframer.expected()) }
 }
 
-/// Header lists of any octets are read without a panic, and metadata that was received can be changed and passed on.
-/// The input is lines of `name: value`.
-pub fn metadata(data: &[u8]) {
+/// A request has one outcome however it is cut into DATA frames: the messages that a plain reading of its octets gives,
+/// or an error. The first octet chooses the method and how the stream ends, the second how long the frames are.
+pub fn server_call(data: &[u8]) {
+    let [flags, cut, input @ ..] = data else { return };
+    let requests = if flags & 1 == 0 { Cardinality::One } else { Cardinality::Many };
+    let accepts_compressed = flags & 2 != 0;
+    let end_apart = flags & 4 != 0;
+    let new_call = || {
+        let mut call = ServerCall::new(requests, LIMIT);
+        if accepts_compressed {
+            call.accept_compressed();
+        }
+        call
+    };
+    let mut frames: Vec<&[u8]> = input.chunks(usize::from(*cut) + 1).collect();
+    if end_apart || frames.is_empty() {
+        frames.push(&[]);
+    }
+    let got = match requests {
+        Cardinality::One => read_one(new_call(), &frames),
+        Cardinality::Many => read_many(new_call(), &frames),
+    };
+    let expected = read_plainly(input, accepts_compressed)
+        .filter(|messages| requests == Cardinality::Many || messages.len() == 1);
+    match got {
+        Ok(messages) => assert_eq!(Some(messages), expected),
+        Err(status) => {
+            assert_ne!(status.code(), Code::Ok);
+            assert_eq!(expected, None, "{status}");
+        }
+    }
+    let code = ErrorCode(u32::from(*flags));
+    assert_ne!(new_call().handle_reset(code, None, accepts_compressed).code(), Code::Ok);
+}
+
+/// The payload of each message.
+type Messages = Vec<Vec<u8>>;
+
+fn read_one(mut call: ServerCall, frames: &[&[u8]]) -> Result<Messages, Status> {
+    let mut messages = Vec::new();
+    for (index, frame) in frames.iter().enumerate() {
+        let end_stream = index + 1 == frames.len();
+        if let Some(message) = call.handle_one(frame, end_stream)? {
+            assert!(end_stream, "the message is given when the request is complete");
+            messages.push(message.payload.as_ref().to_vec());
+        }
+    }
+    Ok(messages)
+}
+
+fn read_many(mut call: ServerCall, frames: &[&[u8]]) -> Result<Messages, Status> {
+    let mut messages = Vec::new();
+    for frame in frames {
+        let mut payload = *frame;
+        while let Some(message) = call.handle_data(&mut payload)? {
+            messages.push(message.payload.as_ref().to_vec());
+        }
+    }
+    call.handle_end()?;
+    Ok(messages)
+}
+
+/// The messages of a whole stream; `None` if it is not in order.
+fn read_plainly(mut input: &[u8], accepts_compressed: bool) -> Option<Messages> {
+    let mut messages = Vec::new();
+    while !input.is_empty() {
+        let ([flag, length @ ..], rest) = input.split_first_chunk::<PREFIX_LEN>()?;
+        let length = u32::from_be_bytes(*length) as usize;
+        let is_flag_good = *flag == 0 || *flag == 1 && accepts_compressed;
+        let (payload, rest) = rest.split_at_checked(length).filter(|_| is_flag_good && length <= LIMIT)?;
+        messages.push(payload.to_vec());
+        input = rest;
+    }
+    Some(messages)
+}
+
+/// Whatever a server sends and in whatever order, a call has one outcome, and nothing comes after it. The first octet
+/// chooses the method; those that follow say what the server does.
+pub fn client_call(data: &[u8]) {
+    let Some((flags, mut script)) = data.split_first() else { return };
+    let responses = if flags & 1 == 0 { Cardinality::One } else { Cardinality::Many };
+    let mut call = ClientCall::new(responses, LIMIT);
+    if flags & 2 != 0 {
+        call.accept_compressed();
+    }
+    let mut messages = 0;
+    let mut outcome = None;
+    while let Some(action) = take(&mut script, 1).first() {
+        let ends = action & 8 != 0;
+        let step = match action % 8 {
+            0..=2 => {
+                let length = take(&mut script, 1).first().map_or(0, |length| usize::from(*length));
+                let mut payload = take(&mut script, length);
+                handle_response_data(&mut call, &mut payload, ends && outcome.is_none(), &mut messages)
+            }
+            6 if outcome.is_none() => Some(Err(call.handle_end())),
+            7 if outcome.is_none() => {
+                Some(Err(call.handle_reset(ErrorCode(u32::from(*action >> 4)), None, ends)))
+            }
+            _ => {
+                let headers = response_headers(*action >> 4, &mut script);
+                match call.handle_headers(&headers, ends) {
+                    Ok(HeadersOutcome::Nothing | HeadersOutcome::Initial) => None,
+                    Ok(HeadersOutcome::Closed { result, .. }) => Some(result),
+                    Err(violation) => Some(Err(violation.status)),
+                }
+            }
+        };
+        if let Some(result) = step {
+            assert!(outcome.is_none(), "a call has one outcome: {outcome:?}, then {result:?}");
+            match &result {
+                Ok(()) => assert!(responses == Cardinality::Many || messages == 1),
+                Err(status) => assert_ne!(status.code(), Code::Ok),
+            }
+            outcome = Some(result);
+        }
+    }
+    assert!(responses == Cardinality::Many || messages <= 1);
+}
+
+/// A DATA frame of the response; the outcome if the call is over.
+fn handle_response_data(
+    call: &mut ClientCall,
+    payload: &mut &[u8],
+    ends: bool,
+    messages: &mut u32,
+) -> Option<Result<(), Status>> {
+    loop {
+        match call.handle_data(payload) {
+            Ok(Some(message)) => {
+                assert!(message.payload.len() <= LIMIT);
+                *messages += 1;
+            }
+            Ok(None) => return ends.then(|| Err(call.handle_end())),
+            Err(violation) => return Some(Err(violation.status)),
+        }
+    }
+}
+
+/// A header list of a response: one that servers send, or lines of the script.
+fn response_headers(choice: u8, script: &mut &[u8]) -> Arc<HeaderList> {
+    let fields: &[u8] = match choice {
+        0 | 1 => return response_head::template(""),
+        2 | 3 => return trailers::ok_template(),
+        4 => b":status 200\ncontent-type application/grpc\ngrpc-status 0",
+        5 => b":status 103",
+        6 => b":status 502\ncontent-type text/html",
+        7 => b":status 200\ncontent-type application/grpc\na-bin !",
+        8 => b"grpc-status 5\ngrpc-message not%20here",
+        9 => b":status 200\ncontent-type application/grpc\ngrpc-encoding gzip",
+        _ => take(script, 64),
+    };
+    Arc::new(header_list(fields))
+}
+
+/// Cuts that many octets off the front, or what there is.
+fn take<'a>(script: &mut &'a [u8], length: usize) -> &'a [u8] {
+    let (taken, rest) = script.split_at(length.min(script.len()));
+    *script = rest;
+    taken
+}
+
+/// The fields of lines of `name: value`.
+fn header_list(data: &[u8]) -> HeaderList {
     let mut list = HeaderList::with_limit(1 << 14);
     for line in data.split(|octet| *octet == b'\n') {
         let mut parts = line.splitn(2, |octet| *octet == b' ');
@@ -67,7 +234,13 @@ pub fn metadata(data: &[u8]) {
         let name = name.strip_suffix(b":").unwrap_or(&name);
         list.push(name, parts.next().unwrap_or_default(), Indexing::Index);
     }
-    let list = Arc::new(list);
+    list
+}
+
+/// Header lists of any octets are read without a panic, and metadata that was received can be changed and passed on.
+/// The input is lines of `name: value`.
+pub fn metadata(data: &[u8]) {
+    let list = Arc::new(header_list(data));
     let _ = RequestHead::parse(&list);
     let _ = ResponseHead::parse(&list, false);
     let _ = ResponseHead::parse(&list, true);

@@ -1,0 +1,25 @@
+//! Body of the fuzz target of the client. It panics if what must hold does not.
+
+use super::resolver::Registry;
+use super::target::Target;
+
+/// Any text is a target or an error that names it. A target names something to connect to, and is read as the same
+/// again when it is printed, unless its parts hold what had to be percent-encoded.
+pub fn target(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let registry = Registry::default();
+    let target = match Target::parse(text, &registry) {
+        Ok(target) => target,
+        Err(error) => {
+            assert!(error.to_string().contains(&format!("{text:?}")), "{error}");
+            return;
+        }
+    };
+    assert!(registry.get(&target.scheme).is_some());
+    assert!(!target.endpoint().is_empty());
+    assert!(registry.default_authority(&target).bytes().all(|octet| matches!(octet, b'!'..=b'~')));
+    let is_plain = |part: &str| !part.contains(|c: char| c.is_ascii_control() || "%?#".contains(c));
+    if is_plain(&target.path) && is_plain(&target.authority) && !target.authority.contains('/') {
+        assert_eq!(Target::parse(&target.to_string(), &registry), Ok(target));
+    }
+}
