@@ -118,6 +118,29 @@ fn a_client_that_speaks_another_protocol_is_told_and_closed() {
 }
 
 #[test]
+fn a_request_that_is_not_grpc_is_answered_by_text() {
+    let server = serve(&Echo::default());
+    let mut socket = raw(&server);
+    let mut octets = Vec::new();
+    // GET, http, `/`: nothing of them is in the dynamic table.
+    encode::headers(&mut octets, StreamId::new(1), &[0x82, 0x86, 0x84], 16_384, false);
+    socket.write_all(&octets).unwrap();
+    let mut text = Vec::new();
+    assert!(read_until(&mut socket, |frame| match frame {
+        Frame::Data { payload, end_stream, .. } => {
+            text.extend_from_slice(payload);
+            *end_stream
+        }
+        Frame::RstStream { .. } => panic!("the client is given time"),
+        _ => false,
+    }));
+    assert_eq!(
+        text,
+        b"This is a gRPC server: the request has no content-type; gRPC's is application/grpc.\n"
+    );
+}
+
+#[test]
 fn a_frame_of_a_wrong_size_costs_the_connection_and_only_that() {
     let server = serve(&Echo::default());
     let honest = client(&server);

@@ -83,6 +83,12 @@ pub struct Limits {
     ///
     /// Stops a frame dribbled octet by octet. Reaction: PROTOCOL_ERROR.
     pub frame_timeout: Duration,
+    /// Server: how long a stream that [`linger`](crate::Connection::linger) was called for may wait for the end of its
+    /// request, once the response is complete. 5 s, and up to twice that.
+    ///
+    /// Stops requests that are answered and never ended, which take up `max_concurrent_streams`. Reaction: the stream
+    /// is reset with NO_ERROR.
+    pub linger_timeout: Duration,
     /// How long queued DATA may wait for a window without any progress. 5 min.
     ///
     /// Stops peers that ask for much and grant nothing (CVE-2019-9517, window 0). Reaction: the stream is reset with
@@ -116,6 +122,7 @@ impl Default for Limits {
             settings_ack_timeout: Duration::from_secs(10),
             header_block_timeout: Duration::from_secs(10),
             frame_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(5),
             stalled_stream_timeout: Duration::from_secs(300),
             ping_strikes: 2,
         }

@@ -43,6 +43,8 @@ pub(crate) struct Stream {
     pub(crate) expected: Expected,
     /// Whether this side's request or response head was sent.
     pub(crate) head_sent: bool,
+    /// Whether the stream waits for the end of its request.
+    pub(crate) linger: Linger,
     /// Whether the request was HEAD, so that the response's content-length is about content that won't come.
     pub(crate) is_head_request: bool,
     /// Octets of content still to come, if content-length said how many there are.
@@ -61,6 +63,7 @@ impl Stream {
             state: State::Open,
             expected,
             head_sent: false,
+            linger: Linger::No,
             is_head_request: false,
             content_left: None,
             send: Window::default(),
@@ -69,6 +72,18 @@ impl Stream {
             link: Link::default(),
         }
     }
+}
+
+/// Whether a stream whose response is complete waits for the end of its request; otherwise it is reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Linger {
+    No,
+    /// It will, once the response is complete.
+    Wanted,
+    /// It does.
+    Waiting,
+    /// It did so already when last looked at.
+    Overdue,
 }
 
 /// A stream's place in the scheduler's list.

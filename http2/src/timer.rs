@@ -34,12 +34,14 @@ pub(crate) enum Timer {
     Drain,
     /// Look for streams whose queued DATA makes no progress.
     Stalled,
+    /// Look for streams whose requests don't end although they were answered.
+    Linger,
     /// The peer must have read some of the replies it caused.
     UnreadReplies,
 }
 
 impl Timer {
-    const ALL: [Timer; 11] = [
+    const ALL: [Timer; 12] = [
         Timer::Preface,
         Timer::SettingsAck,
         Timer::HeaderBlock,
@@ -50,6 +52,7 @@ impl Timer {
         Timer::Grace,
         Timer::Drain,
         Timer::Stalled,
+        Timer::Linger,
         Timer::UnreadReplies,
     ];
 }

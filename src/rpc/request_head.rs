@@ -90,7 +90,7 @@ pub struct RequestHead<'a> {
     method: &'a str,
 }
 
-/// The answer to a request that cannot be served: one header block, and the end of the stream.
+/// The answer to a request that cannot be served: one header block, perhaps a line of text, and the end of the stream.
 #[derive(Clone, Debug)]
 pub struct Rejection {
     /// The value of `:status`; 200 if the request was valid HTTP for gRPC.
@@ -99,17 +99,34 @@ pub struct Rejection {
     pub status: Status,
     /// The algorithms this server knows, if the request used another: the value of `grpc-accept-encoding`.
     pub accept_encoding: Option<String>,
+    /// The content of the answer, if the request is not gRPC's: whoever sent it reads text, not `grpc-status`.
+    pub text: Option<String>,
 }
 
 impl Rejection {
     #[cold]
     fn new(http_status: u16, status: Status) -> Self {
-        Self { http_status, status, accept_encoding: None }
+        Self { http_status, status, accept_encoding: None, text: None }
     }
 
-    /// Appends the whole response.
+    /// A rejection of a request that no gRPC client can have sent, by its method or content type.
+    #[cold]
+    fn not_grpc(http_status: u16, status: Status, method: &[u8]) -> Self {
+        // The answer to HEAD has no content (RFC 9110 §9.3.2).
+        let text = (method != b"HEAD").then(|| format!("This is a gRPC server: {}.\n", status.message()));
+        Self { text, ..Self::new(http_status, status) }
+    }
+
+    /// Appends the header block of the response; `text` follows as its content.
     pub fn write_to(&self, out: &mut HeaderList) {
-        response_head::push_status(self.http_status, "", out);
+        match self.text {
+            Some(_) => response_head::push_head(self.http_status, "text/plain; charset=utf-8", out),
+            None => response_head::push_status(self.http_status, "", out),
+        }
+        if self.http_status == 405 {
+            // RFC 9110 §15.5.6 asks for it.
+            out.push(b"allow", b"POST", Indexing::Skip);
+        }
         if let Some(accepted) = &self.accept_encoding {
             out.push(b"grpc-accept-encoding", accepted.as_bytes(), Indexing::Skip);
         }
@@ -124,12 +141,12 @@ impl Rejection {
     }
 
     #[cold]
-    fn wrong_content_type(found: Option<&[u8]>) -> Self {
+    fn wrong_content_type(found: Option<&[u8]>, method: &[u8]) -> Self {
         let message = match found {
             Some(found) => format!("content-type \"{}\" is not application/grpc", found.escape_ascii()),
             None => "the request has no content-type; gRPC's is application/grpc".to_owned(),
         };
-        Self::new(415, Status::invalid_argument(message))
+        Self::not_grpc(415, Status::invalid_argument(message), method)
     }
 }
 
@@ -224,7 +241,7 @@ impl<'a> Fields<'a> {
             ));
         }
         let Some(subtype) = self.content_type.and_then(content_type::subtype) else {
-            return Err(Rejection::wrong_content_type(self.content_type));
+            return Err(Rejection::wrong_content_type(self.content_type, self.method));
         };
         let timeout = match self.timeout.map(timeout::decode).transpose() {
             Ok(timeout) => timeout,
@@ -237,7 +254,7 @@ impl<'a> Fields<'a> {
         if self.method != b"POST" {
             let message =
                 format!("the request's method is {}; gRPC uses POST alone", self.method.escape_ascii());
-            return Err(Rejection::new(405, Status::internal(message)));
+            return Err(Rejection::not_grpc(405, Status::internal(message), self.method));
         }
         if timeout == Some(Duration::ZERO) {
             return Err(
@@ -411,6 +428,29 @@ mod tests {
         fields[0].1 = "GET";
         fields[5].1 = "text/html";
         assert_eq!(rejected(&list(&fields)).0, 415);
+    }
+
+    #[test]
+    fn what_no_grpc_client_sends_is_answered_by_text_unless_the_method_is_head() {
+        let rejection = |method: &str, content_type: &str| {
+            let mut fields = VALID.to_vec();
+            (fields[0].1, fields[5].1) = (method, content_type);
+            RequestHead::parse(&list(&fields)).unwrap_err()
+        };
+        for (method, content_type) in [("GET", "text/html"), ("GET", "application/grpc"), ("POST", "a/b")] {
+            let rejection = rejection(method, content_type);
+            assert!(
+                rejection.text.as_ref().is_some_and(|text| text.contains("gRPC") && text.ends_with('\n'))
+            );
+            let mut headers = HeaderList::new();
+            rejection.write_to(&mut headers);
+            assert_eq!(headers.get(b"content-type"), Some(&b"text/plain; charset=utf-8"[..]));
+            assert_eq!(headers.get(b"allow").is_some(), rejection.http_status == 405);
+            assert!(headers.get(b"grpc-status").is_some());
+        }
+        for content_type in ["text/html", "application/grpc"] {
+            assert_eq!(rejection("HEAD", content_type).text, None);
+        }
     }
 
     #[test]

@@ -33,10 +33,15 @@ pub fn trailers_only(status: &Status, out: &mut HeaderList) {
 
 /// Appends the first two fields.
 pub(super) fn push_status(http_status: u16, subtype: &str, out: &mut HeaderList) {
+    push_head(http_status, &content_type::of_subtype(subtype), out);
+}
+
+/// Appends the first two fields of a response that need not be gRPC.
+pub(super) fn push_head(http_status: u16, content_type: &str, out: &mut HeaderList) {
     let digits =
         [http_status / 100 % 10, http_status / 10 % 10, http_status % 10].map(|digit| b'0' + digit as u8);
     out.push(b":status", &digits, Indexing::Index);
-    out.push(b"content-type", content_type::of_subtype(subtype).as_bytes(), Indexing::Index);
+    out.push(b"content-type", content_type.as_bytes(), Indexing::Index);
 }
 
 /// What the first header block of a response is.

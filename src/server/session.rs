@@ -305,13 +305,7 @@ impl Open {
             Some(known) => (known.route, known.timeout),
             None => match self.find_route(&headers, repeated) {
                 Ok(found) => found,
-                Err(rejection) => {
-                    let mut fields = HeaderList::new();
-                    rejection.write_to(&mut fields);
-                    // An error means that the stream is gone already.
-                    let _ = self.http2.send_headers(key, HeaderBlock::from(&fields), true, out);
-                    return;
-                }
+                Err(rejection) => return self.reject(out, key, rejection),
             },
         };
         let deadline = timeout.and_then(|timeout| turn.now.checked_add(timeout));
@@ -346,6 +340,23 @@ impl Open {
         if end_stream && self.is_current(index as u32, key) {
             self.handle_end_stream(turn, out, index);
         }
+    }
+
+    /// Answers a request that is no call.
+    #[cold]
+    fn reject(&mut self, out: &mut WriteBuf, key: StreamKey, rejection: Rejection) {
+        let mut fields = HeaderList::new();
+        rejection.write_to(&mut fields);
+        let head = HeaderBlock::from(&fields);
+        // An error means that the stream is gone already.
+        let _ = match rejection.text {
+            None => self.http2.send_headers(key, head, true, out),
+            Some(text) => {
+                self.http2.linger(key);
+                let sent = self.http2.send_headers(key, head, false, out);
+                sent.and_then(|()| self.http2.send_data(key, text.into(), true, out))
+            }
+        };
     }
 
     /// Reads the head of a request and finds its handler.

@@ -102,7 +102,11 @@ fn read_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>
         let entry = entry.expect("a readable folder");
         let name = entry.file_name().into_string().expect("a name in UTF-8");
         let kind = entry.file_type().expect("a known type of file");
-        if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
+        // In a linked worktree `.git` is a file.
+        if SKIPPED.contains(&name.as_str()) {
+            continue;
+        }
+        if kind.is_dir() {
             read_folder(&entry.path(), &format!("{prefix}{name}/"), files);
         } else if kind.is_file()
             && let Ok(text) = fs::read_to_string(entry.path())

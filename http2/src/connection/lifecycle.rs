@@ -6,7 +6,7 @@ use crate::goaway::{self, Shutdown};
 use crate::keepalive::{self, Verdict};
 use crate::random::mix;
 use crate::scheduler::Scheduler;
-use crate::streams::StreamKey;
+use crate::streams::{Linger, StreamKey};
 use crate::timer::{LONGEST, Timer, Timers, later};
 use crate::violation::{self, Violation};
 use crate::{ConnectionError, Event, Initiator};
@@ -60,6 +60,7 @@ impl Connection {
                 Timer::Grace => self.fail(violation::AGE_GRACE, out),
                 Timer::Drain => self.send_final_goaway(out),
                 Timer::Stalled => self.look_for_stalled_streams(out),
+                Timer::Linger => self.look_for_lingering_streams(out),
                 Timer::UnreadReplies => self.fail(violation::UNREAD_REPLIES, out),
             }
         }
@@ -129,6 +130,30 @@ impl Connection {
         if any_queued && !self.is_closed() {
             self.set_timer(Timer::Stalled, self.stall_period());
         }
+    }
+
+    fn look_for_lingering_streams(&mut self, out: &mut WriteBuf) {
+        let mut any_left = false;
+        for key in self.streams.keys() {
+            let Some(stream) = self.streams.get_mut(key) else { continue };
+            match stream.linger {
+                Linger::No | Linger::Wanted => {}
+                Linger::Waiting => {
+                    stream.linger = Linger::Overdue;
+                    any_left = true;
+                }
+                Linger::Overdue => self.end_lingering(key, out),
+            }
+        }
+        if any_left {
+            self.set_timer(Timer::Linger, self.config.limits.linger_timeout);
+        }
+    }
+
+    /// A stream has waited long enough for the end of its request. Nobody has to be told: it was answered.
+    fn end_lingering(&mut self, key: StreamKey, out: &mut WriteBuf) {
+        self.write_reset(key.id(), ErrorCode::NO_ERROR, out);
+        self.remove(key, Ending::ResetLocally);
     }
 
     // Keepalive, idleness, age
@@ -256,6 +281,11 @@ impl Connection {
             let last_stream = self.closed.highest();
             encode::goaway(out.tail(), last_stream, ErrorCode::NO_ERROR, debug.as_bytes());
             self.shutdown = Shutdown::Final { last_stream, debug };
+            for key in self.streams.keys() {
+                if self.streams.get(key).is_some_and(|stream| stream.linger >= Linger::Waiting) {
+                    self.end_lingering(key, out);
+                }
+            }
             self.finish_if_drained();
         }
     }

@@ -3,7 +3,7 @@
 use super::{Connection, Role};
 use crate::closed::Ending;
 use crate::state::{Expected, State};
-use crate::streams::{Stream, StreamKey};
+use crate::streams::{Linger, Stream, StreamKey};
 use crate::timer::Timer;
 use crate::window::DEFAULT_WINDOW;
 use crate::{Event, HeaderBlock, OpenError, SendError};
@@ -260,6 +260,17 @@ impl Connection {
         capacity
     }
 
+    /// Server: a response that is complete before its request doesn't reset the stream. It stays half-closed (RFC 9113
+    /// §5.1), takes up a place of `max_concurrent_streams`, and what still comes is dropped, until the client ends or
+    /// resets it or [`linger_timeout`](crate::Limits::linger_timeout) has passed.
+    ///
+    /// For answers to clients that don't speak gRPC: some drop a response that RST_STREAM follows, whatever its code.
+    pub fn linger(&mut self, key: StreamKey) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.linger = Linger::Wanted;
+        }
+    }
+
     /// Ends a stream at once, with RST_STREAM if the peer doesn't know yet. No event follows.
     pub fn reset(&mut self, key: StreamKey, code: ErrorCode, out: &mut WriteBuf) {
         if self.remove(key, Ending::ResetLocally).is_some() {
@@ -446,7 +457,19 @@ impl Connection {
         if state == State::Closed {
             self.remove(key, Ending::Ended);
         } else {
-            // The answer is complete although the request isn't: the client may stop (RFC 9113 §8.1).
+            self.end_before_request(key, out);
+        }
+    }
+
+    /// The answer is complete although the request isn't: the client may stop (RFC 9113 §8.1).
+    fn end_before_request(&mut self, key: StreamKey, out: &mut WriteBuf) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        if stream.linger == Linger::Wanted {
+            stream.linger = Linger::Waiting;
+            if !self.timers.is_set(Timer::Linger) {
+                self.set_timer(Timer::Linger, self.config.limits.linger_timeout);
+            }
+        } else {
             self.write_reset(key.id(), ErrorCode::NO_ERROR, out);
             self.remove(key, Ending::ResetLocally);
         }

@@ -106,6 +106,54 @@ fn a_server_that_answers_early_tells_the_client_to_stop() {
     peer.assert_quiet();
 }
 
+/// A server that has answered a request that isn't complete, and lets the client end it.
+fn lingering() -> RawPeer {
+    let mut peer = RawPeer::server();
+    let key = peer.request(1, false);
+    peer.connection.linger(key);
+    peer.answer(key, &[(":status", "405")], false);
+    peer.connection.send_data(key, Bytes::from_static(b"POST alone"), true, &mut peer.out).unwrap();
+    let frames = peer.frames();
+    assert!(
+        matches!(frames[..], [Frame::Headers { .. }, Frame::Data { end_stream: true, .. }]),
+        "{frames:?}"
+    );
+    assert_eq!(peer.connection.active_streams(), 1);
+    peer
+}
+
+#[test]
+fn a_client_may_end_a_request_that_was_answered_early() {
+    let mut peer = lingering();
+    peer.send_data(1, b"late", false);
+    peer.send_data(1, b"later", true);
+    peer.assert_quiet();
+    assert_eq!(peer.connection.active_streams(), 0);
+    let mut peer = lingering();
+    peer.send(|out| encode::rst_stream(out, id(1), ErrorCode::CANCEL));
+    peer.assert_quiet();
+    assert_eq!(peer.connection.active_streams(), 0);
+}
+
+#[test]
+fn a_request_that_was_answered_early_is_still_held_to_the_rules() {
+    let mut peer = lingering();
+    peer.send_headers(1, TRAILERS, false);
+    peer.assert_reset(1, ErrorCode::PROTOCOL_ERROR);
+    let mut peer = lingering();
+    peer.send_data(1, b"late", true);
+    peer.send_data(1, b"after the end", true);
+    peer.assert_failed(ErrorCode::STREAM_CLOSED, "RFC 9113 §5.1");
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_requests_that_were_answered() {
+    let mut peer = lingering();
+    peer.connection.shutdown(peer.now, "graceful_stop", &mut peer.out);
+    peer.send(|out| encode::ping(out, true, [1, 6, 1, 8, 0, 3, 3, 9]));
+    assert!(peer.connection.is_closed());
+}
+
 #[test]
 fn a_client_that_is_answered_early_stops() {
     let mut peer = RawPeer::client();

@@ -419,6 +419,21 @@ fn stalled_stream_timeout_resets_a_stream_without_window() {
 }
 
 #[test]
+fn linger_timeout_resets_a_stream_whose_request_does_not_end() {
+    let mut peer = RawPeer::server();
+    let key = peer.request(1, false);
+    peer.connection.linger(key);
+    peer.answer(key, &[(":status", "405")], true);
+    assert!(matches!(peer.frames()[..], [Frame::Headers { end_stream: true, .. }]));
+    peer.pass(Duration::from_secs(9));
+    peer.assert_quiet();
+    assert_eq!(peer.connection.active_streams(), 1);
+    assert!(peer.pass(Duration::from_secs(1)).is_empty());
+    peer.assert_reset(1, ErrorCode::NO_ERROR);
+    assert_eq!((peer.connection.active_streams(), peer.connection.poll_timeout()), (0, None));
+}
+
+#[test]
 fn ping_strikes_stop_a_flood_of_pings() {
     let mut peer = RawPeer::server();
     peer.request(1, true);
