@@ -19,6 +19,7 @@ mod pending;
 pub mod picker;
 mod random;
 pub mod resolver;
+pub mod service_config;
 mod session;
 pub mod subchannel;
 pub mod target;

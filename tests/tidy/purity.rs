@@ -6,7 +6,7 @@ use crate::source::Source;
 use crate::workspace::Workspace;
 
 /// Files and folders that must be pure: the machines of the wire, and that of a channel's control plane.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "frame/src/",
     "http2/src/",
     "src/rpc/",
@@ -15,6 +15,7 @@ const PURE: [&str; 9] = [
     "src/client/core.rs",
     "src/client/random.rs",
     "src/client/resolver/schedule.rs",
+    "src/client/service_config/",
     "src/client/subchannel.rs",
 ];
 

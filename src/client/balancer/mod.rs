@@ -5,12 +5,15 @@
 //! its answer changes. It keeps nothing of the controller and is never called from within a call.
 
 mod pick_first;
+mod policy;
 
-pub use pick_first::{PickFirst, PickFirstBuilder};
+pub use pick_first::{PickFirst, PickFirstBuilder, PickFirstConfig};
+pub use policy::{Policy, PolicyConfig, Registry};
 
 use super::connectivity::ConnectivityState;
 use super::picker::Picker;
 use super::resolver::{Resolution, ResolveError};
+use super::service_config::{ConfigError, Json};
 use super::subchannel::{SubchannelId, SubchannelState};
 use crate::net::Address;
 use std::fmt;
@@ -24,6 +27,17 @@ pub trait BalancerBuilder: Send + Sync {
 
     /// A balancer that knows of no backend yet.
     fn build(&self) -> Box<dyn Balancer>;
+
+    /// Reads the policy's part of a service config. The registry is there for policies that have children.
+    fn parse_config(&self, config: &Json<'_>, policies: &Registry) -> Result<PolicyConfig, ConfigError> {
+        let _ = policies;
+        config.fields().map(|_| self.default_config())
+    }
+
+    /// The configuration where a service config has none, as with the deprecated `loadBalancingPolicy`.
+    fn default_config(&self) -> PolicyConfig {
+        PolicyConfig::default()
+    }
 }
 
 /// A balancing policy at work on one channel.

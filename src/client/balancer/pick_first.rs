@@ -1,9 +1,10 @@
 //! `pick_first`: one connection, to the first address that accepts it (gRFC A61 and A62).
 
-use super::{BadResolution, Balancer, BalancerBuilder, Controller};
+use super::{BadResolution, Balancer, BalancerBuilder, Controller, PolicyConfig, Registry};
 use crate::client::connectivity::ConnectivityState;
 use crate::client::picker::{Always, Pick};
 use crate::client::resolver::{Resolution, ResolveError};
+use crate::client::service_config::{ConfigError, Json};
 use crate::client::subchannel::{SubchannelId, SubchannelState};
 use crate::net::Address;
 use crate::rpc::Status;
@@ -19,6 +20,14 @@ const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PickFirstBuilder;
 
+/// What `pick_first` can be configured with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PickFirstConfig {
+    /// `shuffleAddressList`: the endpoints are tried in random order (gRFC A62), so that many clients spread over them.
+    pub shuffle_address_list: bool,
+}
+
 impl BalancerBuilder for PickFirstBuilder {
     fn name(&self) -> &str {
         "pick_first"
@@ -26,6 +35,17 @@ impl BalancerBuilder for PickFirstBuilder {
 
     fn build(&self) -> Box<dyn Balancer> {
         Box::new(PickFirst::default())
+    }
+
+    fn parse_config(&self, config: &Json<'_>, _: &Registry) -> Result<PolicyConfig, ConfigError> {
+        let shuffle = config.field("shuffleAddressList")?;
+        Ok(PolicyConfig::new(PickFirstConfig {
+            shuffle_address_list: shuffle.map_or(Ok(false), |shuffle| shuffle.boolean())?,
+        }))
+    }
+
+    fn default_config(&self) -> PolicyConfig {
+        PolicyConfig::new(PickFirstConfig::default())
     }
 }
 
