@@ -258,11 +258,12 @@ impl ControlTask {
             // Never cancelled: a sweep that finds nothing costs less than keeping the timer with the call would.
             turn.set_timer(deadline, WAITING_SLOT);
         }
-        // Both may have come about before the link and the timer were there to tell.
-        let is_over = call.has_expired(turn.now) || call.is_abandoned();
+        // Both may have come about before the link and the timer were there to tell, and since the turn began.
+        let now = Instant::now();
+        let is_over = call.has_expired(now) || call.is_abandoned();
         self.waiting.push(call);
         if is_over {
-            self.sweep(turn.now);
+            self.sweep(now);
         }
         self.demand(turn);
     }
