@@ -32,8 +32,9 @@ pub struct Inbound<T> {
 
 /// What a session does with what it receives for a call, whatever the type of the messages.
 pub(crate) trait Receiver: Send + Sync {
-    /// The call has a session from now on.
-    fn attach(&self, link: Link);
+    /// The call has a session from now on. False if the user wants no more: then nobody will use the link.
+    #[must_use]
+    fn attach(&self, link: Link) -> bool;
     fn handle_headers(&self, headers: Metadata);
     /// A message that took `octets` of the stream's flow-control window.
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status>;
@@ -250,9 +251,38 @@ impl<T> InboundStream<T> {
     }
 }
 
+/// For a call that keeps its receiver beside other things.
+impl<R: Receiver> Receiver for Arc<R> {
+    fn attach(&self, link: Link) -> bool {
+        (**self).attach(link)
+    }
+
+    fn handle_headers(&self, headers: Metadata) {
+        (**self).handle_headers(headers);
+    }
+
+    fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
+        (**self).handle_message(payload, octets)
+    }
+
+    fn handle_end(&self, result: Result<Metadata, Status>) {
+        (**self).handle_end(result);
+    }
+
+    fn take_consumed(&self) -> usize {
+        (**self).take_consumed()
+    }
+
+    fn is_abandoned(&self) -> bool {
+        (**self).is_abandoned()
+    }
+}
+
 impl<T: Send> Receiver for InboundStream<T> {
-    fn attach(&self, link: Link) {
-        self.lock().link = Some(link);
+    fn attach(&self, link: Link) -> bool {
+        let mut state = self.lock();
+        state.link = Some(link);
+        !state.abandoned
     }
 
     fn handle_headers(&self, headers: Metadata) {

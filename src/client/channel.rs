@@ -15,10 +15,10 @@ use super::connectivity::ConnectivityState;
 use super::control::{Control, ControlTask, Input, Plan};
 use super::core::{Config, Core};
 use super::method::Method;
-use super::pending::{Body, PendingCall};
+use super::pending::{Body, Call, PendingCall};
 use super::resolver::{Registry, ResolverBuilder};
 use super::target::Target;
-use super::unary::UnaryCall;
+use super::unary::{UnaryCall, UnaryReceiver};
 use crate::Error;
 use crate::call::{CallOptions, Inbound, Outbound, Receiver, Request};
 use crate::engine::Engine;
@@ -126,16 +126,10 @@ impl Channel {
         C: Codec<Req> + Codec<Resp>,
         Resp: Send + 'static,
     {
-        let call = UnaryCall::new::<C>();
         let (message, metadata, options) = request.into_parts();
-        match self.frame::<C, Req>(&message, &options) {
-            Ok(body) => {
-                let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::One);
-                self.start(head, Body::Message(body), call.shared().clone());
-            }
-            Err(status) => call.shared().handle_end(Err(status)),
-        }
-        call
+        let (body, status) = self.frame::<C, Req>(&message, &options);
+        let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::One);
+        UnaryCall::new(self.start(head, body, UnaryReceiver::new::<C>(), status))
     }
 
     /// Calls a method with one request and a stream of responses.
@@ -146,13 +140,9 @@ impl Channel {
     {
         let inbound = Inbound::new::<C>(None, None);
         let (message, metadata, options) = request.into_parts();
-        match self.frame::<C, Req>(&message, &options) {
-            Ok(body) => {
-                let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::Many);
-                self.start(head, Body::Message(body), inbound.stream().clone());
-            }
-            Err(status) => inbound.stream().handle_end(Err(status)),
-        }
+        let (body, status) = self.frame::<C, Req>(&message, &options);
+        let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::Many);
+        self.start(head, body, Arc::clone(inbound.stream()), status);
         inbound
     }
 
@@ -168,9 +158,9 @@ impl Channel {
     {
         let ((), metadata, options) = request.into_parts();
         let outbound = Outbound::new::<C>(None, self.max_send_message_size(&options));
-        let call = UnaryCall::new::<C>();
         let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::One);
-        self.start(head, Body::Stream(Arc::clone(outbound.stream())), call.shared().clone());
+        let body = Body::Stream(Arc::clone(outbound.stream()));
+        let call = UnaryCall::new(self.start(head, body, UnaryReceiver::new::<C>(), Ok(())));
         (outbound, call)
     }
 
@@ -188,7 +178,8 @@ impl Channel {
         let outbound = Outbound::new::<C>(None, self.max_send_message_size(&options));
         let inbound = Inbound::new::<C>(None, None);
         let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::Many);
-        self.start(head, Body::Stream(Arc::clone(outbound.stream())), inbound.stream().clone());
+        let body = Body::Stream(Arc::clone(outbound.stream()));
+        self.start(head, body, Arc::clone(inbound.stream()), Ok(()));
         (outbound, inbound)
     }
 
@@ -196,23 +187,35 @@ impl Channel {
         options.max_send_message_size.or(self.shared.defaults.max_send_message_size).unwrap_or(usize::MAX)
     }
 
-    fn frame<C: Codec<T>, T>(&self, message: &T, options: &CallOptions) -> Result<Bytes, Status> {
+    /// The message as it is sent. If it cannot be, the body is empty and the status says why.
+    fn frame<C: Codec<T>, T>(&self, message: &T, options: &CallOptions) -> (Body, Result<(), Status>) {
         let size = C::encoded_len(message);
-        let length = check_send_len(size, self.max_send_message_size(options))?;
-        // Exactly as large as needed: only then does it become `Bytes` without another allocation.
-        let mut buffer = Vec::with_capacity(size + PREFIX_LEN);
-        buffer.extend_from_slice(&message_prefix(length));
-        C::encode(message, &mut buffer);
-        Ok(buffer.into())
+        match check_send_len(size, self.max_send_message_size(options)) {
+            Ok(length) => {
+                // Exactly as large as needed: only then does it become `Bytes` without another allocation.
+                let mut buffer = Vec::with_capacity(size + PREFIX_LEN);
+                buffer.extend_from_slice(&message_prefix(length));
+                C::encode(message, &mut buffer);
+                (Body::Message(buffer.into()), Ok(()))
+            }
+            Err(status) => (Body::Message(Bytes::new()), Err(status)),
+        }
     }
 
-    fn start(&self, head: CallHead<'_>, body: Body, receiver: Arc<dyn Receiver>) {
+    /// Starts a call, or ends it at once if its request could not be made.
+    fn start<R: Receiver + 'static>(
+        &self,
+        head: CallHead<'_>,
+        body: Body,
+        receiver: R,
+        request: Result<(), Status>,
+    ) -> Arc<Call<R>> {
         let CallHead { method, subtype, metadata, options, responses } = head;
         let defaults = &self.shared.defaults;
         let timeout = options.timeout.or(defaults.timeout);
-        self.shared.control.start(PendingCall {
+        let call = Arc::new(Call {
             method: method.clone(),
-            head: method.head(subtype),
+            subtype,
             metadata,
             deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             wait_for_ready: options.wait_for_ready.or(defaults.wait_for_ready).unwrap_or(false),
@@ -222,9 +225,14 @@ impl Channel {
                 .unwrap_or(DEFAULT_MAX_RECEIVE_SIZE),
             responses,
             body,
-            refused_before: false,
-            receiver: Some(receiver),
+            receiver,
         });
+        let pending = PendingCall::new(call.clone());
+        match request {
+            Ok(()) => self.shared.control.start(pending),
+            Err(status) => pending.fail(status),
+        }
+        call
     }
 }
 

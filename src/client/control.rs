@@ -55,7 +55,17 @@ pub(super) struct Control {
 
 struct Snapshot {
     picker: Arc<dyn Picker>,
-    connections: Vec<(SubchannelId, Arc<ConnectionHandle>)>,
+    /// By [`SubchannelId::index`].
+    connections: Vec<Option<(SubchannelId, Arc<ConnectionHandle>)>>,
+}
+
+impl Snapshot {
+    fn connection(&self, id: SubchannelId) -> Option<&ConnectionHandle> {
+        match self.connections.get(id.index()) {
+            Some(Some((other, connection))) if *other == id => Some(connection),
+            _ => None,
+        }
+    }
 }
 
 struct Watch {
@@ -89,10 +99,7 @@ impl Control {
         let info = PickInfo { path: call.method.path(), metadata: &call.metadata };
         match snapshot.picker.pick(&info) {
             Pick::Subchannel(id) => {
-                let Some((_, connection)) = snapshot.connections.iter().find(|(other, _)| *other == id)
-                else {
-                    return Some(call);
-                };
+                let Some(connection) = snapshot.connection(id) else { return Some(call) };
                 match connection.inbox.send(Command::Open(call)) {
                     Err(Command::Open(call)) => Some(call),
                     _ => None,
@@ -250,17 +257,15 @@ impl ControlTask {
     fn handle_call(&mut self, turn: &mut Turn<'_>, call: PendingCall) {
         // The picker may have changed while the call was on its way here.
         let Some(call) = self.control.try_start(call) else { return };
-        if let Some(receiver) = &call.receiver {
-            let note = Note { token: turn.token, slot: WAITING_SLOT };
-            receiver.attach(Link { handle: turn.handle.clone(), note });
-        }
+        let note = Note { token: turn.token, slot: WAITING_SLOT };
+        let is_wanted = call.receiver.attach(Link { handle: turn.handle.clone(), note });
         if let Some(deadline) = call.deadline {
             // Never cancelled: a sweep that finds nothing costs less than keeping the timer with the call would.
             turn.set_timer(deadline, WAITING_SLOT);
         }
         // Both may have come about before the link and the timer were there to tell, and since the turn began.
         let now = Instant::now();
-        let is_over = call.has_expired(now) || call.is_abandoned();
+        let is_over = call.has_expired(now) || !is_wanted;
         self.waiting.push(call);
         if is_over {
             self.sweep(now);
@@ -355,8 +360,11 @@ impl ControlTask {
     }
 
     fn publish(&mut self, now: Instant, state: ConnectivityState, picker: Arc<dyn Picker>) {
-        let connections =
-            self.connections.iter().map(|(id, (_, connection))| (*id, Arc::clone(connection))).collect();
+        let places = self.connections.keys().map(|id| id.index() + 1).max().unwrap_or(0);
+        let mut connections = vec![None; places];
+        for (id, (_, connection)) in &self.connections {
+            connections[id.index()] = Some((*id, Arc::clone(connection)));
+        }
         let snapshot = Snapshot { picker, connections };
         // The old one is dropped when the lock is free again: its connections' calls may have to be told.
         let _old = std::mem::replace(
@@ -374,7 +382,8 @@ impl ControlTask {
 
     /// Ends waiting calls whose time is over or whose caller is gone.
     fn sweep(&mut self, now: Instant) {
-        for call in self.waiting.extract_if(.., |call| call.has_expired(now) || call.is_abandoned()) {
+        for call in self.waiting.extract_if(.., |call| call.has_expired(now) || call.receiver.is_abandoned())
+        {
             let latest = {
                 let snapshot = self.control.snapshot.read().unwrap_or_else(PoisonError::into_inner);
                 let info = PickInfo { path: call.method.path(), metadata: &call.metadata };

@@ -1,5 +1,6 @@
 //! A method as a client calls it: its path, and the head of its requests, made once.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -33,13 +34,13 @@ impl Method {
     }
 
     /// The fields that every request for the method begins with.
-    pub(super) fn head(&self, subtype: &'static str) -> Arc<HeaderList> {
+    pub(super) fn head(&self, subtype: &'static str) -> Cow<'_, Arc<HeaderList>> {
         let make = || {
             let Shared { path, authority, user_agent, scheme, .. } = &*self.shared;
             Arc::new(request_head::template(path, scheme, authority, user_agent, subtype))
         };
         let (known, head) = self.shared.head.get_or_init(|| (subtype, make()));
-        if *known == subtype { Arc::clone(head) } else { make() }
+        if *known == subtype { Cow::Borrowed(head) } else { Cow::Owned(make()) }
     }
 }
 

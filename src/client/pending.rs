@@ -1,69 +1,92 @@
-//! A call on its way to a connection.
+//! A call as its caller made it, and on its way to a connection.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use lariat_frame::hpack::HeaderList;
 
 use crate::call::{OutboundStream, Receiver};
 use crate::rpc::{Cardinality, Metadata, Status};
 
 use super::method::Method;
 
-/// All that a connection needs to carry a call. However it ends, the receiver is told: if nobody else did, by the drop.
-pub(super) struct PendingCall {
+/// What was asked for, and who waits for the answer: one allocation for all that a call is. Connections read it; what
+/// changes on the way is in the [`PendingCall`].
+pub(super) struct Call<R: ?Sized = dyn Receiver> {
     pub(super) method: Method,
-    pub(super) head: Arc<HeaderList>,
+    /// The content subtype of the call's codec.
+    pub(super) subtype: &'static str,
     pub(super) metadata: Metadata,
     pub(super) deadline: Option<Instant>,
     pub(super) wait_for_ready: bool,
     pub(super) max_receive_message_size: usize,
     pub(super) responses: Cardinality,
     pub(super) body: Body,
-    /// The server said once that it did not process the call, so that it was sent again.
-    pub(super) refused_before: bool,
-    /// `None` once it was told the outcome.
-    pub(super) receiver: Option<Arc<dyn Receiver>>,
+    pub(super) receiver: R,
 }
 
 /// What a client sends behind the head.
 pub(super) enum Body {
-    /// One message, framed. Kept until the response begins, in case the call has to be sent again.
+    /// One message, framed. It may be sent again.
     Message(Bytes),
     Stream(Arc<OutboundStream>),
 }
 
+/// A call that was started and has not ended. However it ends, the receiver is told: if nobody else did, by the drop.
+pub(super) struct PendingCall {
+    call: Arc<Call>,
+    /// The server said once that it did not process the call, so that it was sent again.
+    pub(super) refused_before: bool,
+    /// The receiver knows the outcome.
+    told: bool,
+}
+
 impl PendingCall {
-    /// Ends the call before it reached a connection.
-    pub(super) fn fail(mut self, status: Status) {
-        self.conclude(status);
+    pub(super) fn new(call: Arc<Call>) -> Self {
+        PendingCall { call, refused_before: false, told: false }
     }
 
-    pub(super) fn is_abandoned(&self) -> bool {
-        self.receiver.as_ref().is_none_or(|receiver| receiver.is_abandoned())
+    /// Tells the receiver the outcome: the trailers of a call that ended well, or its status.
+    pub(super) fn end(mut self, result: Result<Metadata, Status>) {
+        self.conclude(result);
+    }
+
+    /// Ends the call without success.
+    pub(super) fn fail(self, status: Status) {
+        self.end(Err(status));
     }
 
     pub(super) fn has_expired(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now)
     }
 
-    fn conclude(&mut self, status: Status) {
-        if let Some(receiver) = self.receiver.take() {
-            if let Body::Stream(outbound) = &self.body {
-                outbound.close(status.clone());
-            }
-            receiver.handle_end(Err(status));
+    fn conclude(&mut self, result: Result<Metadata, Status>) {
+        self.told = true;
+        if let Body::Stream(outbound) = &self.body {
+            outbound.close(match &result {
+                Ok(_) => Status::unknown("the server has ended the call with OK and reads no more messages"),
+                Err(status) => status.clone(),
+            });
         }
+        self.receiver.handle_end(result);
+    }
+}
+
+impl Deref for PendingCall {
+    type Target = Call;
+
+    fn deref(&self) -> &Call {
+        &self.call
     }
 }
 
 impl Drop for PendingCall {
     fn drop(&mut self) {
         // Nearly every call was told its outcome by now; only the others need a status.
-        if self.receiver.is_some() {
-            self.conclude(Status::unavailable("the engine that carried the call was stopped"));
+        if !self.told {
+            self.conclude(Err(Status::unavailable("the engine that carried the call was stopped")));
         }
     }
 }

@@ -13,10 +13,11 @@ use slab::Slab;
 use super::control::Control;
 use super::pending::{Body, PendingCall};
 use super::subchannel::{ConnectionEvent, ConnectionId};
-use crate::call::{Link, Receiver};
+use crate::call::Link;
 use crate::net::{Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn};
 use crate::rpc::{
-    Cardinality, ClientCall, HeadersOutcome, Message, Metadata, PREFIX_LEN, Status, Violation, request_head,
+    Cardinality, ClientCall, HeadersOutcome, KnownResponse, Metadata, PREFIX_LEN, Status, Violation,
+    request_head,
 };
 
 /// The slot of the connection's own timer.
@@ -107,10 +108,18 @@ struct Open {
     commands: VecDeque<Command>,
     /// The fields of one request that differ from call to call.
     fields: HeaderList,
+    known: KnownResponse,
     timer: LazyTimer,
     ready_timer: Option<TimerId>,
     /// For giving memory back.
     rest_timer: LazyTimer,
+}
+
+/// A header block of a response.
+struct Headers {
+    list: Arc<HeaderList>,
+    repeated: bool,
+    end_stream: bool,
 }
 
 /// How a stream ended other than by the grammar of calls.
@@ -202,9 +211,10 @@ impl ClientSession {
                 }
                 self.control.connection_event(self.id, ConnectionEvent::Ready);
             }
-            Event::Headers { stream, token, kind, headers, end_stream, .. } => {
+            Event::Headers { stream, token, kind, headers, repeated, end_stream } => {
                 if kind != HeadersKind::Informational && open.is_current(token, stream) {
-                    open.handle_headers(turn, out, token as usize, &headers, end_stream);
+                    let headers = Headers { list: headers, repeated, end_stream };
+                    open.handle_headers(turn, out, token as usize, headers);
                 }
             }
             Event::Data { stream, token, payload, end_stream } => {
@@ -294,6 +304,7 @@ impl Session for ClientSession {
             waiting_timer: LazyTimer::new(WAITING_SLOT),
             commands: VecDeque::new(),
             fields: HeaderList::new(),
+            known: KnownResponse::default(),
             timer: LazyTimer::new(CONNECTION_SLOT),
             ready_timer: Some(turn.set_timer(self.connect_deadline, READY_SLOT)),
             rest_timer: LazyTimer::new(REST_SLOT),
@@ -415,7 +426,9 @@ impl Open {
         out: &mut WriteBuf,
         call: PendingCall,
     ) -> Option<PendingCall> {
-        if call.is_abandoned() {
+        let index = self.calls.vacant_key();
+        let link = self.link_to(index as u32);
+        if !call.receiver.attach(link) {
             call.fail(Status::cancelled("the call was dropped"));
             return None;
         }
@@ -428,7 +441,9 @@ impl Open {
             request_head::push_timeout(left, &mut self.fields);
         }
         call.metadata.write_to(&mut self.fields);
-        let block = HeaderBlock { template: Some(&call.head), fields: Some(&self.fields) };
+        let head = call.method.head(call.subtype);
+        let fields = Some(&self.fields).filter(|fields| !fields.is_empty());
+        let block = HeaderBlock { template: Some(&head), fields };
         let key = match self.http2.open(turn.now, block, false, out) {
             Ok(key) => key,
             Err(OpenError::StreamLimit) => {
@@ -445,17 +460,8 @@ impl Open {
                 return Some(call);
             }
         };
-        let grammar = ClientCall::new(call.responses, call.max_receive_message_size);
-        let deadline = call.deadline;
-        let index = self.calls.insert(ActiveCall { key, call, grammar, deadline: None, committed: false });
         self.http2.set_token(key, index as u32);
-        let link = self.link_to(index);
-        let active = &mut self.calls[index];
-        active.deadline = deadline.map(|deadline| turn.set_timer(deadline, index as u32));
-        if let Some(receiver) = &active.call.receiver {
-            receiver.attach(link.clone());
-        }
-        match &active.call.body {
+        match &call.body {
             Body::Message(message) => {
                 let in_place = message.len() <= CHAINED
                     && self.http2.send_data_in_place(key, message.len(), true, out, &mut |out| {
@@ -467,25 +473,20 @@ impl Open {
                 }
             }
             Body::Stream(outbound) => {
-                outbound.attach(link);
+                outbound.attach(self.link_to(index as u32));
                 outbound.pump(&mut self.http2, key, true, out);
             }
         }
-        // The user may have dropped the call before it could tell this session.
-        if self.calls[index].call.is_abandoned() {
-            self.handle_call_wake(turn, out, index);
-        }
+        let grammar = ClientCall::new(call.responses, call.max_receive_message_size);
+        let deadline = call.deadline.map(|deadline| turn.set_timer(deadline, index as u32));
+        self.calls.insert(ActiveCall { key, call, grammar, deadline, committed: false });
         None
     }
 
     /// Keeps a call until a stream is free, its deadline passes or its caller drops it.
     fn wait(&mut self, turn: &mut Turn<'_>, call: PendingCall) {
-        if let Some(receiver) = &call.receiver {
-            let note = Note { token: self.link.note.token, slot: WAITING_SLOT };
-            receiver.attach(Link { handle: self.link.handle.clone(), note });
-        }
         // The user may have dropped the call before it could tell this session.
-        if call.is_abandoned() {
+        if !call.receiver.attach(self.link_to(WAITING_SLOT)) {
             return call.fail(Status::cancelled("the call was dropped"));
         }
         self.expect_deadline(turn, call.deadline);
@@ -501,7 +502,7 @@ impl Open {
     /// Ends calls that wait for a free stream and whose time is over or whose caller is gone.
     fn sweep(&mut self, turn: &mut Turn<'_>) {
         for call in std::mem::take(&mut self.waiting) {
-            if call.is_abandoned() {
+            if call.receiver.is_abandoned() {
                 call.fail(Status::cancelled("the call was dropped"));
             } else if call.has_expired(turn.now) {
                 call.fail(Status::deadline_exceeded(
@@ -515,8 +516,8 @@ impl Open {
         self.expect_deadline(turn, next);
     }
 
-    fn link_to(&self, index: usize) -> Link {
-        let note = Note { token: self.link.note.token, slot: index as u32 };
+    fn link_to(&self, slot: u32) -> Link {
+        let note = Note { token: self.link.note.token, slot };
         Link { handle: self.link.handle.clone(), note }
     }
 
@@ -524,25 +525,21 @@ impl Open {
         self.calls.get(token as usize).is_some_and(|active| active.key == stream)
     }
 
-    fn handle_headers(
-        &mut self,
-        turn: &mut Turn<'_>,
-        out: &mut WriteBuf,
-        index: usize,
-        headers: &Arc<HeaderList>,
-        end_stream: bool,
-    ) {
+    fn handle_headers(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize, headers: Headers) {
+        let Headers { list, repeated, end_stream } = headers;
         let active = &mut self.calls[index];
         active.committed = true;
-        match active.grammar.handle_headers(headers, end_stream) {
+        let outcome = match repeated {
+            true => active.grammar.handle_repeated_headers(&list, end_stream, &mut self.known),
+            false => active.grammar.handle_headers(&list, end_stream),
+        };
+        match outcome {
             Ok(HeadersOutcome::Nothing) => {}
             Ok(HeadersOutcome::Initial) => {
-                if let Some(receiver) = &active.call.receiver {
-                    receiver.handle_headers(Metadata::received(Arc::clone(headers)));
-                }
+                active.call.receiver.handle_headers(Metadata::received(list));
             }
             Ok(HeadersOutcome::Closed { result, .. }) => {
-                let result = result.map(|()| Metadata::received(Arc::clone(headers)));
+                let result = result.map(|()| Metadata::received(list));
                 self.end_call(turn, index, result);
             }
             Err(violation) => self.violate(turn, out, index, violation),
@@ -563,7 +560,9 @@ impl Open {
             match active.grammar.handle_data(&mut rest) {
                 Ok(None) => break,
                 Ok(Some(message)) => {
-                    if let Err(status) = deliver(&active.call.receiver, message) {
+                    let octets = message.payload.len() + PREFIX_LEN;
+                    let delivered = active.call.receiver.handle_message(message.payload, octets);
+                    if let Err(status) = delivered {
                         let code = ErrorCode::CANCEL;
                         return self.violate(turn, out, index, Violation { status, code });
                     }
@@ -576,11 +575,13 @@ impl Open {
             return self.end_call(turn, index, Err(status));
         }
         let (key, expected) = (active.key, active.grammar.expected());
-        match active.call.responses {
-            // One message is bounded by its limit, so what arrived of it can be credited at once.
-            Cardinality::One => self.http2.release(key, payload.len(), out),
-            Cardinality::Many if expected > 0 => self.http2.expect(key, expected, out),
-            Cardinality::Many => {}
+        if expected > 0 {
+            match active.call.responses {
+                // One message is bounded by its limit, so what arrived of it can be credited at once. When it is
+                // whole, nothing more comes that needs credit.
+                Cardinality::One => self.http2.release(key, payload.len(), out),
+                Cardinality::Many => self.http2.expect(key, expected, out),
+            }
         }
     }
 
@@ -623,7 +624,7 @@ impl Open {
     /// The user's side of a call has something: messages, octets consumed, or the wish to end it.
     fn handle_call_wake(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize) {
         let Some(active) = self.calls.get(index) else { return };
-        if active.call.is_abandoned() {
+        if active.call.receiver.is_abandoned() {
             let key = active.key;
             self.end_call(turn, index, Err(Status::cancelled("the call was dropped")));
             self.http2.reset(key, ErrorCode::CANCEL, out);
@@ -637,7 +638,7 @@ impl Open {
         if let Body::Stream(outbound) = &active.call.body {
             outbound.pump(&mut self.http2, active.key, true, out);
         }
-        let consumed = active.call.receiver.as_ref().map_or(0, |receiver| receiver.take_consumed());
+        let consumed = active.call.receiver.take_consumed();
         if consumed > 0 {
             self.http2.release(active.key, consumed, out);
         }
@@ -650,20 +651,11 @@ impl Open {
     }
 
     fn end_call(&mut self, turn: &mut Turn<'_>, index: usize, result: Result<Metadata, Status>) {
-        let mut active = self.calls.remove(index);
+        let active = self.calls.remove(index);
         if let Some(timer) = active.deadline {
             turn.cancel_timer(timer);
         }
-        if let Body::Stream(outbound) = &active.call.body {
-            let status = match &result {
-                Ok(_) => Status::unknown("the server has ended the call with OK and reads no more messages"),
-                Err(status) => status.clone(),
-            };
-            outbound.close(status);
-        }
-        if let Some(receiver) = active.call.receiver.take() {
-            receiver.handle_end(result);
-        }
+        active.call.end(result);
     }
 
     fn end_all(&mut self, turn: &mut Turn<'_>, status: &Status) {
@@ -685,14 +677,7 @@ impl Open {
                 self.waiting = VecDeque::new();
             }
             self.commands = VecDeque::new();
+            self.known = KnownResponse::default();
         }
-    }
-}
-
-fn deliver(receiver: &Option<Arc<dyn Receiver>>, message: Message<'_>) -> Result<(), Status> {
-    let octets = message.payload.len() + PREFIX_LEN;
-    match receiver {
-        Some(receiver) => receiver.handle_message(message.payload, octets),
-        None => Ok(()),
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::pending::Call;
 use crate::call::{Link, Receiver, Response, decode};
 use crate::rpc::{Codec, Metadata, Payload, Status};
 
@@ -12,10 +13,13 @@ use crate::rpc::{Codec, Metadata, Payload, Status};
 /// cancels the call.
 #[must_use = "dropping the call cancels it; await it or wait for it"]
 pub struct UnaryCall<T> {
-    shared: Arc<Shared<T>>,
+    call: Arc<Call<UnaryReceiver<T>>>,
+    /// The result was taken.
+    done: bool,
 }
 
-pub(super) struct Shared<T> {
+/// Where the parts of the one response gather.
+pub(super) struct UnaryReceiver<T> {
     state: Mutex<State<T>>,
     decode: fn(Payload<'_>) -> Result<T, Status>,
 }
@@ -24,7 +28,7 @@ struct State<T> {
     headers: Metadata,
     message: Option<T>,
     result: Option<Result<Response<T>, Status>>,
-    /// The result was there, perhaps taken since.
+    /// The result is there, or was taken.
     ended: bool,
     abandoned: bool,
     waiting: Option<Waker>,
@@ -32,34 +36,23 @@ struct State<T> {
 }
 
 impl<T> UnaryCall<T> {
-    pub(super) fn new<C: Codec<T>>() -> Self {
-        let state = State {
-            headers: Metadata::new(),
-            message: None,
-            result: None,
-            ended: false,
-            abandoned: false,
-            waiting: None,
-            link: None,
-        };
-        UnaryCall { shared: Arc::new(Shared { state: Mutex::new(state), decode: C::decode }) }
-    }
-
-    pub(super) fn shared(&self) -> &Arc<Shared<T>> {
-        &self.shared
+    pub(super) fn new(call: Arc<Call<UnaryReceiver<T>>>) -> Self {
+        UnaryCall { call, done: false }
     }
 }
 
 impl<T> Future for UnaryCall<T> {
     type Output = Result<Response<T>, Status>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.shared.lock();
-        if let Some(result) = state.result.take() {
-            return Poll::Ready(result);
-        }
-        if state.ended {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.done {
             return Poll::Ready(Err(Status::internal("the call was polled after its result had been taken")));
+        }
+        let mut state = self.call.receiver.lock();
+        if let Some(result) = state.result.take() {
+            drop(state);
+            self.done = true;
+            return Poll::Ready(result);
         }
         if !state.waiting.as_ref().is_some_and(|waiting| waiting.will_wake(cx.waker())) {
             state.waiting = Some(cx.waker().clone());
@@ -70,7 +63,10 @@ impl<T> Future for UnaryCall<T> {
 
 impl<T> Drop for UnaryCall<T> {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
+        if self.done {
+            return;
+        }
+        let mut state = self.call.receiver.lock();
         state.abandoned = true;
         if let Some(link) = state.link.take() {
             link.notify();
@@ -80,19 +76,34 @@ impl<T> Drop for UnaryCall<T> {
 
 impl<T> fmt::Debug for UnaryCall<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnaryCall").field("ended", &self.shared.lock().ended).finish()
+        f.debug_struct("UnaryCall").field("ended", &self.call.receiver.lock().ended).finish()
     }
 }
 
-impl<T> Shared<T> {
+impl<T> UnaryReceiver<T> {
+    pub(super) fn new<C: Codec<T>>() -> Self {
+        let state = State {
+            headers: Metadata::new(),
+            message: None,
+            result: None,
+            ended: false,
+            abandoned: false,
+            waiting: None,
+            link: None,
+        };
+        UnaryReceiver { state: Mutex::new(state), decode: C::decode }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T: Send> Receiver for Shared<T> {
-    fn attach(&self, link: Link) {
-        self.lock().link = Some(link);
+impl<T: Send> Receiver for UnaryReceiver<T> {
+    fn attach(&self, link: Link) -> bool {
+        let mut state = self.lock();
+        state.link = Some(link);
+        !state.abandoned
     }
 
     fn handle_headers(&self, headers: Metadata) {

@@ -8,7 +8,7 @@
 mod client_call;
 mod server_call;
 
-pub use client_call::{ClientCall, HeadersOutcome, Violation};
+pub use client_call::{ClientCall, HeadersOutcome, KnownResponse, Violation};
 pub use server_call::ServerCall;
 
 /// How many messages one side of a call sends.

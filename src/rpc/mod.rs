@@ -26,7 +26,7 @@ pub mod trailers;
 pub use code::Code;
 pub use codec::{Codec, Prost, Raw};
 pub use deframer::Deframer;
-pub use grammar::{Cardinality, ClientCall, HeadersOutcome, ServerCall, Violation};
+pub use grammar::{Cardinality, ClientCall, HeadersOutcome, KnownResponse, ServerCall, Violation};
 pub use message::{
     DEFAULT_MAX_RECEIVE_SIZE, Message, PREFIX_LEN, Payload, check_send_len, frame_message, message_prefix,
 };

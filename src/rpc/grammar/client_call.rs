@@ -64,6 +64,14 @@ pub enum HeadersOutcome {
     },
 }
 
+/// The header lists of a connection's responses that came before and say nothing new: a head without more than what
+/// makes it one, and trailers that say OK. Most responses consist of these two.
+#[derive(Debug, Default)]
+pub struct KnownResponse {
+    head: Option<Arc<HeaderList>>,
+    ok: Option<Arc<HeaderList>>,
+}
+
 /// The server broke the grammar: the call has failed, and its stream is to be reset.
 #[derive(Clone, Debug)]
 pub struct Violation {
@@ -115,6 +123,40 @@ impl ClientCall {
             )),
             State::Closed => Ok(HeadersOutcome::Nothing),
         }
+    }
+
+    /// The same for a list that the connection has recognised as one it gave before: `known` may tell its meaning
+    /// without another look at its fields, and keeps it otherwise.
+    pub fn handle_repeated_headers(
+        &mut self,
+        headers: &Arc<HeaderList>,
+        end_stream: bool,
+        known: &mut KnownResponse,
+    ) -> Result<HeadersOutcome, Violation> {
+        let is = |known: &Option<Arc<HeaderList>>| known.as_ref().is_some_and(|it| Arc::ptr_eq(it, headers));
+        match self.state {
+            State::Waiting if !end_stream && is(&known.head) => {
+                self.state = State::Open;
+                return Ok(HeadersOutcome::Initial);
+            }
+            State::Open if end_stream && is(&known.ok) => {
+                self.state = State::Closed;
+                return Ok(HeadersOutcome::Closed { result: self.check_complete(), trailers_only: false });
+            }
+            _ => {}
+        }
+        let outcome = self.handle_headers(headers, end_stream);
+        match &outcome {
+            // What names an encoding is read each time, as it says more than that the response has begun.
+            Ok(HeadersOutcome::Initial) if headers.get(b"grpc-encoding").is_none() => {
+                known.head = Some(Arc::clone(headers));
+            }
+            Ok(HeadersOutcome::Closed { result: Ok(()), trailers_only: false }) => {
+                known.ok = Some(Arc::clone(headers));
+            }
+            _ => {}
+        }
+        outcome
     }
 
     /// DATA arrived. Returns the next message that is complete and cuts what is used off the front of `payload`; to be
@@ -299,6 +341,40 @@ mod tests {
         assert_eq!(message.payload.as_ref(), b"hi");
         let (result, trailers_only) = closed(call.handle_headers(&trailers::ok_template(), true));
         assert!(result.is_ok() && !trailers_only);
+    }
+
+    #[test]
+    fn a_response_that_is_known_means_what_it_meant_when_it_was_read() {
+        let (head, ok) = (response_head::template(""), trailers::ok_template());
+        let mut known = KnownResponse::default();
+        for _ in 0..2 {
+            let mut call = unary();
+            let outcome = call.handle_repeated_headers(&head, false, &mut known);
+            assert!(matches!(outcome, Ok(HeadersOutcome::Initial)));
+            assert!(data(&mut call, MESSAGE).unwrap().is_some());
+            assert!(closed(call.handle_repeated_headers(&ok, true, &mut known)).0.is_ok());
+        }
+        assert!(known.head.is_some() && known.ok.is_some());
+        // In another place they mean something else.
+        let mut call = unary();
+        let (result, trailers_only) = closed(call.handle_repeated_headers(&head, true, &mut known));
+        assert!(result.is_err() && trailers_only);
+        let mut call = open(Cardinality::One);
+        let (result, _) = closed(call.handle_repeated_headers(&ok, true, &mut known));
+        assert_eq!(result.unwrap_err().code(), Code::Internal, "the message is missing");
+        assert!(open(Cardinality::One).handle_repeated_headers(&head, false, &mut known).is_err());
+    }
+
+    #[test]
+    fn a_failure_and_a_head_with_an_encoding_are_read_each_time() {
+        let mut known = KnownResponse::default();
+        let encoded =
+            list(&[(":status", "200"), ("content-type", "application/grpc"), ("grpc-encoding", "identity")]);
+        let mut call = unary();
+        assert!(call.handle_repeated_headers(&encoded, false, &mut known).is_ok());
+        let failed = list(&[("grpc-status", "9")]);
+        assert!(closed(call.handle_repeated_headers(&failed, true, &mut known)).0.is_err());
+        assert!(known.head.is_none() && known.ok.is_none());
     }
 
     #[test]
