@@ -46,6 +46,47 @@ pub fn decode(input: &[u8], max_frame_size: u32) -> Result<Option<(Frame<'_>, us
     Ok(Some((frame, FRAME_HEADER_LEN + head.len)))
 }
 
+/// A frame of the kind that nearly all are: DATA without padding, or HEADERS with the whole header block, without
+/// padding and without priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlainFrame<'a> {
+    /// Whether it is HEADERS; otherwise it is DATA.
+    pub is_headers: bool,
+    /// The stream, never zero.
+    pub stream: StreamId,
+    /// The header block or the content.
+    pub payload: &'a [u8],
+    /// The sender sends nothing more on this stream.
+    pub end_stream: bool,
+}
+
+impl PlainFrame<'_> {
+    /// The octets that the frame takes up.
+    #[inline]
+    pub fn frame_len(&self) -> usize {
+        FRAME_HEADER_LEN + self.payload.len()
+    }
+}
+
+/// What [`decode`] would make of the front of `input`, if that is a [`PlainFrame`], in a fraction of the time. `None`
+/// means that `decode` has to look.
+#[inline]
+pub fn decode_plain(input: &[u8], max_frame_size: u32) -> Option<PlainFrame<'_>> {
+    let (&[l2, l1, l0, kind, flags, s3, s2, s1, s0], rest) = input.split_first_chunk::<FRAME_HEADER_LEN>()?;
+    let is_headers = match (kind, flags & !flag::END_STREAM) {
+        (kind::DATA, 0) => false,
+        (kind::HEADERS, flag::END_HEADERS) => true,
+        _ => return None,
+    };
+    let len = u32::from_be_bytes([0, l2, l1, l0]);
+    let stream = StreamId::new(u32::from_be_bytes([s3, s2, s1, s0]));
+    if len > max_frame_size || stream.is_zero() {
+        return None;
+    }
+    let payload = rest.get(..len as usize)?;
+    Some(PlainFrame { is_headers, stream, payload, end_stream: flags & flag::END_STREAM != 0 })
+}
+
 #[inline]
 fn data(head: Head, payload: &[u8]) -> Result<Frame<'_>, FrameError> {
     const SECTION: &str = "RFC 9113 §6.1";

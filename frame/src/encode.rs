@@ -40,6 +40,40 @@ pub fn headers(out: &mut Vec<u8>, stream: StreamId, block: &[u8], max_frame_size
     out.extend_from_slice(block);
 }
 
+/// A HEADERS frame with a whole header block, made once to be sent on many streams.
+pub struct HeadersFrame {
+    octets: Vec<u8>,
+}
+
+impl HeadersFrame {
+    /// A frame with this block, which must fit one frame.
+    pub fn new(block: &[u8]) -> Self {
+        let mut octets = Vec::with_capacity(FRAME_HEADER_LEN + block.len());
+        frame_header(&mut octets, block.len(), kind::HEADERS, flag::END_HEADERS, StreamId::ZERO);
+        octets.extend_from_slice(block);
+        HeadersFrame { octets }
+    }
+
+    /// The header block.
+    #[inline]
+    pub fn block(&self) -> &[u8] {
+        self.octets.get(FRAME_HEADER_LEN..).unwrap_or_default()
+    }
+
+    /// Appends the frame, on this stream.
+    #[inline]
+    pub fn write(&self, out: &mut Vec<u8>, stream: StreamId, end_stream: bool) {
+        let start = out.len();
+        out.extend_from_slice(&self.octets);
+        if let Some([_, _, _, _, flags, id @ ..]) =
+            out.get_mut(start..).and_then(|frame| frame.first_chunk_mut::<FRAME_HEADER_LEN>())
+        {
+            *flags = flag::END_HEADERS | if end_stream { flag::END_STREAM } else { 0 };
+            *id = stream.get().to_be_bytes();
+        }
+    }
+}
+
 /// As [`headers`], with the block written in place by `fill`, which must only append. The block usually fits
 /// one frame and is then never copied.
 #[inline]

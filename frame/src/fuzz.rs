@@ -4,13 +4,17 @@
 //! Each function takes any octets at all and panics if something that must always hold doesn't.
 
 use crate::hpack::{DEFAULT_TABLE_SIZE, Decoder, Encoder, HeaderList, Indexing, huffman};
-use crate::{DEFAULT_MAX_FRAME_SIZE, Frame, Scope, decode, encode};
+use crate::{DEFAULT_MAX_FRAME_SIZE, Frame, PlainFrame, Scope, decode, decode_plain, encode};
 use std::sync::Arc;
 
 /// Decodes frames one after the other; what was decoded encodes to a frame that says the same.
 pub fn frames(mut input: &[u8]) {
     loop {
-        let used = match decode(input, DEFAULT_MAX_FRAME_SIZE) {
+        let decoded = decode(input, DEFAULT_MAX_FRAME_SIZE);
+        if let Some(plain) = decode_plain(input, DEFAULT_MAX_FRAME_SIZE) {
+            assert_eq!(decoded, Ok(Some((in_full(plain), plain.frame_len()))));
+        }
+        let used = match decoded {
             Ok(None) => return,
             Ok(Some((frame, used))) => {
                 let cut = input.get(..used - 1).expect("a frame is within its input");
@@ -27,6 +31,14 @@ pub fn frames(mut input: &[u8]) {
             },
         };
         input = input.get(used..).expect("a frame is within its input");
+    }
+}
+
+fn in_full(plain: PlainFrame<'_>) -> Frame<'_> {
+    let PlainFrame { is_headers, stream, payload, end_stream } = plain;
+    match is_headers {
+        true => Frame::Headers { stream, fragment: payload, priority: None, end_stream, end_headers: true },
+        false => Frame::Data { stream, payload, padding: 0, end_stream },
     }
 }
 

@@ -22,7 +22,7 @@ pub mod setting;
 mod stream_id;
 mod write_buf;
 
-pub use decode::decode;
+pub use decode::{PlainFrame, decode, decode_plain};
 pub use error::{FrameError, Scope};
 pub use error_code::ErrorCode;
 pub use frame::{Frame, Priority};

@@ -2,7 +2,7 @@
 
 use lariat_frame::{
     DEFAULT_MAX_FRAME_SIZE, ErrorCode, FRAME_HEADER_LEN, Frame, MAX_MAX_FRAME_SIZE, Priority, StreamId,
-    decode, encode, setting,
+    decode, decode_plain, encode, setting,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -170,6 +170,47 @@ proptest! {
         prop_assert_eq!(only(&octets), Frame::WindowUpdate { stream, increment });
         let octets = encoded(|out| encode::continuation(out, stream, &debug, end_headers));
         prop_assert_eq!(only(&octets), Frame::Continuation { stream, fragment: &debug, end_headers });
+    }
+
+    #[test]
+    fn a_plain_frame_is_what_the_full_decoder_makes_of_it(
+        kind in 0_u8..3,
+        flags in (0_u8..6, any::<u8>()).prop_map(|(few, any)| if any < 200 { few } else { any }),
+        stream in 0_u32..3,
+        payload in vec(any::<u8>(), 0..40),
+        cut in 0_usize..60,
+        max in 0_u32..60,
+    ) {
+        let mut octets = encoded(|out| {
+            encode::frame_header(out, payload.len(), kind, flags, StreamId::new(stream));
+            out.extend_from_slice(&payload);
+        });
+        octets.truncate(octets.len().min(cut));
+        let full = decode(&octets, max);
+        let plain = decode_plain(&octets, max).map(|plain| {
+            let (stream, payload, end_stream) = (plain.stream, plain.payload, plain.end_stream);
+            let frame = match plain.is_headers {
+                true => Frame::Headers { stream, fragment: payload, priority: None, end_stream, end_headers: true },
+                false => Frame::Data { stream, payload, padding: 0, end_stream },
+            };
+            (frame, plain.frame_len())
+        });
+        match full {
+            // All that have no flag beyond these.
+            Ok(Some((Frame::Data { .. }, _))) if flags & !1 == 0 => prop_assert_eq!(Ok(plain), full),
+            Ok(Some((Frame::Headers { .. }, _))) if flags & !1 == 4 => prop_assert_eq!(Ok(plain), full),
+            _ => prop_assert_eq!(plain, None),
+        }
+    }
+
+    #[test]
+    fn a_frame_made_ahead_is_the_frame_of_its_block(block in vec(any::<u8>(), 0..300), stream in stream(), end: bool) {
+        let frame = encode::HeadersFrame::new(&block);
+        prop_assert_eq!(frame.block(), &block);
+        prop_assert_eq!(
+            encoded(|out| frame.write(out, stream, end)),
+            encoded(|out| encode::headers(out, stream, &block, DEFAULT_MAX_FRAME_SIZE, end))
+        );
     }
 
     #[test]

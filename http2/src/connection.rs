@@ -26,7 +26,7 @@ use crate::violation;
 use crate::window::{DEFAULT_WINDOW, MAX_WINDOW, ReceiveWindow, Window};
 use crate::{Config, ConnectionError, Event, FlowControl, Stats};
 use lariat_frame::hpack::Encoder;
-use lariat_frame::{PREFACE, StreamId, WriteBuf, decode, encode};
+use lariat_frame::{PREFACE, StreamId, WriteBuf, decode, decode_plain, encode};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -201,6 +201,18 @@ impl Connection {
         }
         while self.close_reason.is_none() {
             let rest = input.get(taken..).unwrap_or_default();
+            if let Some(frame) = decode_plain(rest, self.local.max_frame_size)
+                && self.preface == Preface::Complete
+                && self.assembly.is_none()
+            {
+                taken += frame.frame_len();
+                self.partial_frame = None;
+                let event = self.handle_plain_frame(frame, out);
+                if event.is_some() {
+                    return (taken, event);
+                }
+                continue;
+            }
             let event = match decode(rest, self.local.max_frame_size) {
                 Ok(Some((frame, len))) => {
                     taken += len;

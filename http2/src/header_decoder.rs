@@ -5,14 +5,6 @@ use crate::violation::{self, Violation};
 use lariat_frame::hpack::{Decoder, HeaderList};
 use std::sync::Arc;
 
-/// A decoded header block.
-pub(crate) struct Decoded {
-    pub(crate) headers: Arc<HeaderList>,
-    /// What it says, or why the stream must end.
-    pub(crate) verdict: Result<Message, Violation>,
-    pub(crate) recognised: bool,
-}
-
 /// Decodes and validates the header blocks of one connection.
 ///
 /// A block that leaves the dynamic table as it is means the same again as long as the table stays so. Peers send the
@@ -75,16 +67,11 @@ impl HeaderDecoder {
         self.seen.clear();
     }
 
-    /// Decodes a whole block. An error is one of the connection; the stream's own are in [`Decoded::verdict`].
+    /// The list of a block that is kept, and what it says.
     #[inline]
-    pub(crate) fn decode(&mut self, block: &[u8], grammar: Grammar) -> Result<Decoded, Violation> {
-        for seen in &self.seen {
-            if seen.block == block && seen.grammar == grammar {
-                let headers = Arc::clone(&seen.headers);
-                return Ok(Decoded { headers, verdict: Ok(seen.message), recognised: true });
-            }
-        }
-        self.decode_anew(block, grammar)
+    pub(crate) fn recognise(&self, block: &[u8], grammar: Grammar) -> Option<(Arc<HeaderList>, Message)> {
+        let seen = self.seen.iter().find(|seen| seen.block == block && seen.grammar == grammar)?;
+        Some((Arc::clone(&seen.headers), seen.message))
     }
 
     /// Decodes a block of which nothing is wanted but its effect on the dynamic table.
@@ -94,7 +81,13 @@ impl HeaderDecoder {
         Ok(())
     }
 
-    fn decode_anew(&mut self, block: &[u8], grammar: Grammar) -> Result<Decoded, Violation> {
+    /// Decodes a whole block, one that isn't [recognised](Self::recognise): its list, and what that says or why the
+    /// stream must end. An error is one of the connection.
+    pub(crate) fn decode(
+        &mut self,
+        block: &[u8],
+        grammar: Grammar,
+    ) -> Result<(Arc<HeaderList>, Result<Message, Violation>), Violation> {
         let revision = self.revision;
         let headers = self.decode_list(block)?;
         let is_steady = revision == self.revision;
@@ -109,7 +102,7 @@ impl HeaderDecoder {
             }
             _ => self.reuse(Arc::clone(&headers)),
         }
-        Ok(Decoded { headers, verdict, recognised: false })
+        Ok((headers, verdict))
     }
 
     fn decode_list(&mut self, block: &[u8]) -> Result<Arc<HeaderList>, Violation> {

@@ -62,7 +62,6 @@ impl Scheduler {
 mod tests {
     use super::*;
     use crate::state::Expected;
-    use crate::streams::Stream;
     use lariat_frame::StreamId;
 
     fn order(scheduler: &Scheduler, streams: &Streams) -> Vec<u32> {
@@ -75,7 +74,7 @@ mod tests {
         let mut streams = Streams::new(1);
         let mut scheduler = Scheduler::default();
         let keys: Vec<StreamKey> =
-            [1, 3, 5, 7].map(|id| streams.insert(Stream::new(StreamId::new(id), Expected::Content))).to_vec();
+            [1, 3, 5, 7].map(|id| streams.insert(StreamId::new(id), Expected::Content).0).to_vec();
         for &key in &keys {
             scheduler.join(&mut streams, key);
             scheduler.join(&mut streams, key);

@@ -129,24 +129,22 @@ impl Streams {
         self.len() == 0
     }
 
+    /// Opens a stream.
     #[inline]
-    pub(crate) fn insert(&mut self, stream: Stream) -> StreamKey {
-        let id = stream.id;
-        let free = self.free.pop();
-        let index = match free.and_then(|index| Some((index, self.records.get_mut(index as usize)?))) {
-            Some((index, record)) => {
-                *record = stream;
-                index
-            }
+    pub(crate) fn insert(&mut self, id: StreamId, expected: Expected) -> (StreamKey, &mut Stream) {
+        let index = match self.free.pop() {
+            Some(index) => index,
             None => {
-                self.records.push(stream);
+                self.records.push(Stream::new(StreamId::ZERO, expected));
                 // There are fewer than 2^31 identifiers.
                 (self.records.len() - 1) as u32
             }
         };
         self.places.insert(id.get(), index);
         self.last = StreamKey { index, id };
-        self.last
+        let record = &mut self.records[index as usize];
+        *record = Stream::new(id, expected);
+        (self.last, record)
     }
 
     /// Frees the record of a stream; its token.
@@ -162,14 +160,21 @@ impl Streams {
         Some(token)
     }
 
-    /// The open stream with this identifier.
+    /// The key of the open stream with this identifier.
     #[inline]
     pub(crate) fn find(&mut self, id: StreamId) -> Option<StreamKey> {
+        self.find_mut(id).map(|(key, _)| key)
+    }
+
+    /// The open stream with this identifier.
+    #[inline]
+    pub(crate) fn find_mut(&mut self, id: StreamId) -> Option<(StreamKey, &mut Stream)> {
         if self.last.id != id {
             let index = self.places.get(id.get())?;
             self.last = StreamKey { index, id };
         }
-        Some(self.last)
+        let stream = self.records.get_mut(self.last.index())?;
+        Some((self.last, stream))
     }
 
     #[inline]
@@ -225,7 +230,7 @@ mod tests {
     use super::*;
 
     fn open(streams: &mut Streams, id: u32) -> StreamKey {
-        streams.insert(Stream::new(StreamId::new(id), Expected::Content))
+        streams.insert(StreamId::new(id), Expected::Content).0
     }
 
     #[test]

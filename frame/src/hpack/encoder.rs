@@ -6,6 +6,7 @@ use super::lookup::{FieldHash, Key, Lookup};
 use super::static_table::{self, Match};
 use super::template_cache::TemplateCache;
 use super::{DEFAULT_TABLE_SIZE, Field, HeaderList, Indexing, integer, representation, string};
+use crate::encode::HeadersFrame;
 use std::fmt;
 use std::sync::Arc;
 
@@ -72,8 +73,8 @@ impl Encoder {
     /// nothing but what repeats.
     #[inline]
     pub fn encode_template(&mut self, template: &Arc<HeaderList>, out: &mut Vec<u8>) {
-        if let Some(octets) = self.remembered(template) {
-            out.extend_from_slice(octets);
+        if let Some(frame) = self.remembered(template) {
+            out.extend_from_slice(frame.block());
             return;
         }
         let before = self.revision();
@@ -85,9 +86,9 @@ impl Encoder {
         }
     }
 
-    /// What [`encode_template`](Encoder::encode_template) would append, if it is remembered.
+    /// The frame of what [`encode_template`](Encoder::encode_template) would append, if it is remembered.
     #[inline]
-    pub fn remembered(&mut self, template: &Arc<HeaderList>) -> Option<&[u8]> {
+    pub fn remembered(&mut self, template: &Arc<HeaderList>) -> Option<&HeadersFrame> {
         if self.pending.is_some() {
             return None;
         }

@@ -1,6 +1,7 @@
 //! [`TemplateCache`]: the octets that templates were encoded to.
 
 use super::HeaderList;
+use crate::encode::HeadersFrame;
 use std::sync::Arc;
 
 /// Remembers what an encoder made of the templates it saw last. A template is recognised by its address,
@@ -15,7 +16,7 @@ struct Cached {
     template: Arc<HeaderList>,
     /// The table's revision for which the octets hold.
     revision: u64,
-    octets: Vec<u8>,
+    frame: HeadersFrame,
 }
 
 impl TemplateCache {
@@ -31,7 +32,7 @@ impl TemplateCache {
 
     /// What the template was encoded to, if the table has been the same ever since.
     #[inline]
-    pub(super) fn get(&mut self, template: &Arc<HeaderList>, revision: u64) -> Option<&[u8]> {
+    pub(super) fn get(&mut self, template: &Arc<HeaderList>, revision: u64) -> Option<&HeadersFrame> {
         let mut found = self.entries.iter().position(|entry| Arc::ptr_eq(&entry.template, template))?;
         if found >= Self::IN_PLACE {
             // One place forward each time it is used keeps those in front that are used most.
@@ -39,7 +40,7 @@ impl TemplateCache {
             found -= 1;
         }
         let entry = self.entries.get(found).filter(|entry| entry.revision == revision)?;
-        Some(&entry.octets)
+        Some(&entry.frame)
     }
 
     pub(super) fn put(&mut self, template: &Arc<HeaderList>, revision: u64, octets: &[u8]) {
@@ -48,11 +49,14 @@ impl TemplateCache {
         }
         if let Some(entry) = self.entries.iter_mut().find(|entry| Arc::ptr_eq(&entry.template, template)) {
             entry.revision = revision;
-            entry.octets.clear();
-            entry.octets.extend_from_slice(octets);
+            entry.frame = HeadersFrame::new(octets);
             return;
         }
         self.entries.truncate(Self::MAX_TEMPLATES - 1);
-        self.entries.push(Cached { template: Arc::clone(template), revision, octets: octets.to_vec() });
+        self.entries.push(Cached {
+            template: Arc::clone(template),
+            revision,
+            frame: HeadersFrame::new(octets),
+        });
     }
 }

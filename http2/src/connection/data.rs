@@ -33,21 +33,20 @@ impl Connection {
             Some(0) => {}
             Some(increment) => encode::window_update(out.tail(), StreamId::ZERO, increment),
         }
+        self.estimate_path(octets, out);
         if !payload.is_empty() {
             self.empty_data_run = 0;
         } else if !end_stream {
             self.count_empty_data()?;
         }
-        let Some(key) = self.streams.find(id) else {
+        let Some((key, stream)) = self.streams.find_mut(id) else {
             return self.handle_data_without_stream(id);
         };
-        let (initial_window, announced_window) = (self.local.initial_window, self.local.announced_window);
-        let Some(stream) = self.streams.get_mut(key) else { return Ok(None) };
         if !stream.state.can_receive() {
             return Err(violation::HALF_CLOSED);
         }
         stream.expected.check_data()?;
-        if !stream.receive.receive(initial_window, octets) {
+        if !stream.receive.receive(self.local.initial_window, octets) {
             return Err(violation::STREAM_WINDOW_OVERRUN);
         }
         if let Some(left) = &mut stream.content_left {
@@ -57,17 +56,20 @@ impl Connection {
             }
         }
         let token = stream.token;
-        if padding > 0
-            && !end_stream
-            && let Some(increment) = stream.receive.consume(initial_window, announced_window, padding)
-        {
-            encode::window_update(out.tail(), id, increment);
-        }
-        self.estimate_path(octets, out);
         if end_stream {
-            self.end_remote(key, out);
-        } else if payload.is_empty() {
-            return Ok(None);
+            stream.state = stream.state.end_remote();
+            let state = stream.state;
+            self.finish_remote(key, state, out);
+        } else {
+            if padding > 0
+                && let Some(increment) =
+                    stream.receive.consume(self.local.initial_window, self.local.announced_window, padding)
+            {
+                encode::window_update(out.tail(), id, increment);
+            }
+            if payload.is_empty() {
+                return Ok(None);
+            }
         }
         Ok(Some(Event::Data { stream: key, token, payload, end_stream }))
     }
@@ -125,17 +127,14 @@ impl Connection {
         }
     }
 
-    /// The peer has ended its part of a stream.
+    /// The peer has ended its part of a stream, which is in this state now.
     #[inline]
-    pub(super) fn end_remote(&mut self, key: StreamKey, out: &mut WriteBuf) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
+    pub(super) fn finish_remote(&mut self, key: StreamKey, state: State, out: &mut WriteBuf) {
         self.stats.streams_ended += 1;
-        stream.state = stream.state.end_remote();
         if self.role == Role::Client {
             self.count_answer();
         }
-        let Some(stream) = self.streams.get(key) else { return };
-        match (self.role, stream.state) {
+        match (self.role, state) {
             (_, State::Closed) => {
                 self.remove(key, Ending::Ended);
             }

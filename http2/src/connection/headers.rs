@@ -73,7 +73,7 @@ impl Connection {
                 Role::Client => Err(violation::HEADERS_UNASKED),
             };
         }
-        if let Some(key) = self.streams.find(id) {
+        if let Some((key, _)) = self.streams.find_mut(id) {
             return self.handle_later_headers(key, block, end_stream, out);
         }
         match self.closed.ending(id) {
@@ -99,13 +99,23 @@ impl Connection {
             self.closed.note(id, Ending::ResetLocally);
             return self.decoder.skip(block).map(|()| None);
         }
-        let decoded = self.decoder.decode(block, Grammar::Request)?;
-        self.stats.header_blocks_recognised += u64::from(decoded.recognised);
-        self.closed.open(id);
-        let message = match decoded.verdict {
-            Ok(message) => message,
-            Err(violation::HEADER_LIST_TOO_LARGE) => return self.refuse_header_list(id, end_stream, out),
-            Err(violation) => return Err(violation),
+        let (headers, message, repeated) = match self.decoder.recognise(block, Grammar::Request) {
+            Some((headers, message)) => {
+                self.stats.header_blocks_recognised += 1;
+                self.closed.open(id);
+                (headers, message, true)
+            }
+            None => {
+                let (headers, verdict) = self.decoder.decode(block, Grammar::Request)?;
+                self.closed.open(id);
+                match verdict {
+                    Ok(message) => (headers, message, false),
+                    Err(violation::HEADER_LIST_TOO_LARGE) => {
+                        return self.refuse_header_list(id, end_stream, out);
+                    }
+                    Err(violation) => return Err(violation),
+                }
+            }
         };
         if end_stream && message.content_length.is_some_and(|length| length > 0) {
             return Err(violation::CONTENT_LENGTH_MISMATCH);
@@ -115,22 +125,14 @@ impl Connection {
             self.stats.streams_refused += 1;
             return Err(violation::REFUSED);
         }
-        let mut stream = Stream::new(id, Expected::Content);
+        let (key, stream) = self.streams.insert(id, Expected::Content);
         stream.content_left = message.content_length;
         if end_stream {
             stream.state = stream.state.end_remote();
             self.stats.streams_ended += 1;
         }
         self.stats.streams_opened += 1;
-        let key = self.streams.insert(stream);
-        Ok(Some(Event::Headers {
-            stream: key,
-            token: 0,
-            kind: message.kind,
-            headers: decoded.headers,
-            repeated: decoded.recognised,
-            end_stream,
-        }))
+        Ok(Some(Event::Headers { stream: key, token: 0, kind: message.kind, headers, repeated, end_stream }))
     }
 
     /// Answers a request whose header list is too large, so that a person can see what is wrong.
@@ -165,25 +167,28 @@ impl Connection {
             Expected::Head => Grammar::Response,
             Expected::Content => Grammar::Trailers,
         };
-        let decoded = self.decoder.decode(block, grammar)?;
-        self.stats.header_blocks_recognised += u64::from(decoded.recognised);
+        let (headers, verdict, repeated) = match self.decoder.recognise(block, grammar) {
+            Some((headers, message)) => {
+                self.stats.header_blocks_recognised += 1;
+                (headers, Ok(message), true)
+            }
+            None => {
+                let (headers, verdict) = self.decoder.decode(block, grammar)?;
+                (headers, verdict, false)
+            }
+        };
         if !stream.state.can_receive() {
             return Err(violation::HALF_CLOSED);
         }
-        let message = decoded.verdict?;
+        let message = verdict?;
         check_order(stream, message, end_stream)?;
         let token = stream.token;
         if end_stream {
-            self.end_remote(key, out);
+            stream.state = stream.state.end_remote();
+            let state = stream.state;
+            self.finish_remote(key, state, out);
         }
-        Ok(Some(Event::Headers {
-            stream: key,
-            token,
-            kind: message.kind,
-            headers: decoded.headers,
-            repeated: decoded.recognised,
-            end_stream,
-        }))
+        Ok(Some(Event::Headers { stream: key, token, kind: message.kind, headers, repeated, end_stream }))
     }
 }
 

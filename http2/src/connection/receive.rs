@@ -4,7 +4,7 @@ use super::{Connection, Preface, Role};
 use crate::closed::Ending;
 use crate::violation::{self, Cost, Violation};
 use crate::{Event, Initiator};
-use lariat_frame::{Frame, FrameError, Priority, Scope, StreamId, WriteBuf, kind};
+use lariat_frame::{Frame, FrameError, PlainFrame, Priority, Scope, StreamId, WriteBuf, kind};
 
 /// What a frame led to.
 pub(super) type Outcome<'a> = Result<Option<Event<'a>>, Violation>;
@@ -13,36 +13,37 @@ pub(super) type Outcome<'a> = Result<Option<Event<'a>>, Violation>;
 const UNKNOWN_KIND: usize = 10;
 
 impl Connection {
+    /// A frame of the kind that nearly all are, at a time when any may come.
     #[inline]
+    pub(super) fn handle_plain_frame<'a>(
+        &mut self,
+        frame: PlainFrame<'a>,
+        out: &mut WriteBuf,
+    ) -> Option<Event<'a>> {
+        if let Some(probe) = &mut self.probe {
+            probe.handle_frame(self.now);
+        }
+        let PlainFrame { is_headers, stream, payload, end_stream } = frame;
+        let outcome = if is_headers {
+            self.count_frame(kind::HEADERS);
+            self.handle_header_block(stream, payload, end_stream, out)
+        } else {
+            self.count_frame(kind::DATA);
+            self.handle_data(stream, payload, 0, end_stream, out)
+        };
+        match outcome {
+            Ok(event) => event,
+            Err(violation) => self.punish(violation, stream, out),
+        }
+    }
+
+    /// Any frame, at any time.
+    #[inline(never)]
     pub(super) fn handle_frame<'a>(&mut self, frame: Frame<'a>, out: &mut WriteBuf) -> Option<Event<'a>> {
         if let Some(probe) = &mut self.probe {
             probe.handle_frame(self.now);
         }
-        if self.assembly.is_some() || self.preface != Preface::Complete {
-            return self.handle_frame_out_of_turn(frame, out);
-        }
-        match frame {
-            Frame::Data { stream, payload, padding, end_stream } => {
-                self.count_frame(kind::DATA);
-                match self.handle_data(stream, payload, padding, end_stream, out) {
-                    Ok(event) => event,
-                    Err(violation) => self.punish(violation, stream, out),
-                }
-            }
-            Frame::Headers { stream, fragment, priority: None, end_stream, end_headers: true } => {
-                self.count_frame(kind::HEADERS);
-                match self.handle_header_block(stream, fragment, end_stream, out) {
-                    Ok(event) => event,
-                    Err(violation) => self.punish(violation, stream, out),
-                }
-            }
-            frame => self.handle_rarer_frame(frame, out),
-        }
-    }
-
-    /// A frame where only some may come: within a header block CONTINUATION, at the beginning SETTINGS.
-    #[cold]
-    fn handle_frame_out_of_turn<'a>(&mut self, frame: Frame<'a>, out: &mut WriteBuf) -> Option<Event<'a>> {
+        // Within a header block CONTINUATION, at the beginning SETTINGS.
         if self.assembly.is_some() && !matches!(frame, Frame::Continuation { .. }) {
             self.fail(violation::BLOCK_INTERRUPTED, out);
             return None;
@@ -51,12 +52,6 @@ impl Connection {
             self.fail(violation::NO_SETTINGS_FIRST, out);
             return None;
         }
-        self.handle_rarer_frame(frame, out)
-    }
-
-    /// Any frame; the way of those that come less often than DATA and whole HEADERS, which have a shorter one.
-    #[inline(never)]
-    fn handle_rarer_frame<'a>(&mut self, frame: Frame<'a>, out: &mut WriteBuf) -> Option<Event<'a>> {
         let (kind, stream, outcome) = match frame {
             Frame::Data { stream, payload, padding, end_stream } => {
                 (kind::DATA, stream, self.handle_data(stream, payload, padding, end_stream, out))

@@ -3,7 +3,7 @@
 use super::{Connection, Role};
 use crate::closed::Ending;
 use crate::state::{Expected, State};
-use crate::streams::{Linger, Stream, StreamKey};
+use crate::streams::{Linger, Stream, StreamKey, Streams};
 use crate::timer::Timer;
 use crate::window::DEFAULT_WINDOW;
 use crate::{Event, HeaderBlock, OpenError, SendError};
@@ -38,6 +38,13 @@ fn append(tail: &mut Vec<u8>, len: usize, fill: &mut dyn FnMut(&mut Vec<u8>)) {
     if tail.len() != end {
         tail.resize(end, 0);
     }
+}
+
+/// The stream, if this side may still send on it.
+#[inline]
+fn sending(streams: &mut Streams, key: StreamKey) -> Result<&mut Stream, SendError> {
+    let stream = streams.get_mut(key).ok_or(SendError::Gone)?;
+    if stream.state.can_send() && !stream.queue.ends() { Ok(stream) } else { Err(SendError::Ended) }
 }
 
 impl Connection {
@@ -84,13 +91,12 @@ impl Connection {
         let id = StreamId::new(self.next_id);
         self.next_id += 2;
         self.closed.open(id);
-        let mut stream = Stream::new(id, Expected::Head);
+        let (key, stream) = self.streams.insert(id, Expected::Head);
         stream.head_sent = true;
         stream.is_head_request = head.is_head_request();
         if end_stream {
             stream.state = stream.state.end_local();
         }
-        let key = self.streams.insert(stream);
         self.stats.streams_opened += 1;
         self.write_headers(id, head, end_stream, out);
         if let Some(deadline) = self.probe.as_mut().and_then(|probe| probe.handle_stream(now)) {
@@ -220,23 +226,30 @@ impl Connection {
         fill: &mut dyn FnMut(&mut Vec<u8>),
     ) -> bool {
         let Response { head, len, trailers } = response;
-        let limit = self.peer.max_header_list_size;
         if !self.scheduler.is_empty()
             || out.len() >= self.config.limits.output_high_water
-            || head.size().max(trailers.size()) > limit
+            || head.size().max(trailers.size()) > self.peer.max_header_list_size
+            || len > self.peer.max_frame_size as usize
         {
             return false;
         }
-        let can_send = self.sending_stream(key).is_ok_and(|stream| !stream.head_sent);
-        if !can_send || len > self.sendable(key) {
+        let initial_window = self.peer.initial_window;
+        let Ok(stream) = sending(&mut self.streams, key) else { return false };
+        if stream.head_sent
+            || (len as i64) > self.send_window.available(DEFAULT_WINDOW)
+            || !stream.send.take(initial_window, len)
+        {
             return false;
         }
-        self.write_headers(key.id(), head.into(), false, out);
+        self.send_window.take(DEFAULT_WINDOW, len);
+        stream.state = stream.state.end_local();
+        let state = stream.state;
+        self.write_template(key.id(), head, false, out);
         self.write_data_header(key.id(), len, false, out);
         append(out.tail(), len, fill);
-        self.take_windows(key, len);
-        self.write_headers(key.id(), trailers.into(), true, out);
-        self.end_local(key, out);
+        self.write_template(key.id(), trailers, true, out);
+        self.stats.data_octets_sent += len as u64;
+        self.finish_local(key, state, out);
         true
     }
 
@@ -383,8 +396,7 @@ impl Connection {
     /// The stream, if this side may still send on it.
     #[inline]
     fn sending_stream(&mut self, key: StreamKey) -> Result<&mut Stream, SendError> {
-        let stream = self.streams.get_mut(key).ok_or(SendError::Gone)?;
-        if stream.state.can_send() && !stream.queue.ends() { Ok(stream) } else { Err(SendError::Ended) }
+        sending(&mut self.streams, key)
     }
 
     /// Octets of DATA that one frame may carry on a stream now.
@@ -421,14 +433,12 @@ impl Connection {
         end_stream: bool,
         out: &mut WriteBuf,
     ) {
+        if let (Some(template), None) = (head.template, head.fields) {
+            return self.write_template(id, template, end_stream, out);
+        }
         self.stats.header_blocks_sent += 1;
         self.strikes.forgive();
         let encoder = &mut self.encoder;
-        if head.fields.is_none()
-            && let Some(block) = head.template.and_then(|template| encoder.remembered(template))
-        {
-            return encode::headers(out.tail(), id, block, self.peer.max_frame_size, end_stream);
-        }
         encode::headers_with(out.tail(), id, self.peer.max_frame_size, end_stream, |block| {
             if let Some(template) = head.template {
                 encoder.encode_template(template, block);
@@ -437,6 +447,25 @@ impl Connection {
                 encoder.encode(fields, block);
             }
         });
+    }
+
+    #[inline]
+    fn write_template(
+        &mut self,
+        id: StreamId,
+        template: &Arc<HeaderList>,
+        end_stream: bool,
+        out: &mut WriteBuf,
+    ) {
+        self.stats.header_blocks_sent += 1;
+        self.strikes.forgive();
+        let encoder = &mut self.encoder;
+        match encoder.remembered(template) {
+            Some(frame) => frame.write(out.tail(), id, end_stream),
+            None => encode::headers_with(out.tail(), id, self.peer.max_frame_size, end_stream, |block| {
+                encoder.encode_template(template, block);
+            }),
+        }
     }
 
     pub(super) fn write_reset(&mut self, id: StreamId, code: ErrorCode, out: &mut WriteBuf) {
@@ -449,6 +478,12 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.state = stream.state.end_local();
         let state = stream.state;
+        self.finish_local(key, state, out);
+    }
+
+    /// This side has ended its part of a stream, which is in this state now.
+    #[inline]
+    fn finish_local(&mut self, key: StreamKey, state: State, out: &mut WriteBuf) {
         if self.role == Role::Client {
             // A client's stream never closes here: it is gone once the response has ended.
             return;
