@@ -7,7 +7,7 @@ source ./common.sh
 ./peers.sh
 build
 # h2spec's requests are no gRPC ones, so they are answered by 405 and a line of text, which serves it as a
-# response.
+# response. It takes a bare close and any code for an answer; tests/conformance.rs holds the server to the right code.
 start_server "$programs/helloworld" server
 # h2spec's own status says nothing of cases that it skips.
 timeout 600 "$peers/bin/h2spec" --strict --timeout 2 --host 127.0.0.1 --port "${addr##*:}" \
