@@ -166,6 +166,27 @@ mod tests {
     }
 
     #[test]
+    fn work_that_is_given_up_before_it_begins_never_begins() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static BEGUN: AtomicUsize = AtomicUsize::new(0);
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().unwrap();
+        for _ in 0..2 * MAX_THREADS {
+            let gate = Arc::clone(&gate);
+            // What has begun by now goes on: it cannot be interrupted.
+            drop(blocking(move || {
+                BEGUN.fetch_add(1, Ordering::SeqCst);
+                drop(gate.lock());
+            }));
+        }
+        // It begins behind all of the former, when they are done or left out.
+        let last = blocking(|| ());
+        drop(closed);
+        last.wait();
+        assert!(BEGUN.load(Ordering::SeqCst) <= MAX_THREADS);
+    }
+
+    #[test]
     fn a_panic_of_the_work_reaches_whoever_awaits_it() {
         let result = catch_unwind(|| blocking(|| panic!("no")).wait());
         assert!(result.is_err());

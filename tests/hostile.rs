@@ -155,6 +155,52 @@ fn a_frame_of_a_wrong_size_costs_the_connection_and_only_that() {
 }
 
 #[test]
+fn what_is_refused_and_why_connections_end_is_counted() {
+    let server = builder(&Echo::default()).max_concurrent_streams(1).bind("127.0.0.1:0").unwrap();
+    client(&server).unary("hello").wait().unwrap();
+    eventually("an orderly end is counted", || server.stats().connections_ended.values().sum::<u64>() == 1);
+
+    let mut socket = raw(&server);
+    let mut octets = Vec::new();
+    for stream in [1, 3] {
+        // GET, http, `/`: no gRPC, and not ended.
+        encode::headers(&mut octets, StreamId::new(stream), &[0x82, 0x86, 0x84], 16_384, false);
+    }
+    encode::frame_header(&mut octets, 3, 6, 0, StreamId::ZERO);
+    octets.extend_from_slice(&[0; 3]);
+    socket.write_all(&octets).unwrap();
+    let mut text = Vec::new();
+    read_until(&mut socket, |frame| {
+        if let Frame::GoAway { debug, .. } = frame {
+            text = debug.to_vec();
+        }
+        false
+    });
+    eventually("the end is counted", || server.connections() == 0);
+    let stats = server.stats();
+    let rule = String::from_utf8(text).unwrap();
+    assert_eq!(stats.connections_ended.get(&rule[..]), Some(&1), "{rule}: {stats:?}");
+    assert_eq!((stats.connections_accepted, stats.connections_refused, stats.accepts_failed), (2, 0, 0));
+    assert_eq!((stats.requests_rejected, stats.streams_refused, stats.resets_sent), (1, 1, 1));
+}
+
+#[test]
+fn a_client_whose_kernel_takes_nothing_more_is_given_up() {
+    let second = Duration::from_secs(1);
+    let server = builder(&Echo::default()).keepalive(3600 * second, second).bind("127.0.0.1:0").unwrap();
+    let mut socket = raw(&server);
+    let mut flood = Vec::new();
+    for _ in 0..2_000 {
+        encode::settings(&mut flood, &[]);
+    }
+    // The acknowledgements fill the client's socket, then the server's, which reads no more from then on.
+    socket.set_write_timeout(Some(second / 4)).unwrap();
+    while socket.write_all(&flood).is_ok() {}
+    eventually("the kernel has ended the connection", || server.connections() == 0);
+    assert_eq!(server.stats().connections_ended.get("the connection was lost"), Some(&1));
+}
+
+#[test]
 fn connections_beyond_the_limit_are_closed_at_once() {
     let server = builder(&Echo::default()).max_connections(1).bind("127.0.0.1:0").unwrap();
     let honest = client(&server);
@@ -162,6 +208,7 @@ fn connections_beyond_the_limit_are_closed_at_once() {
     let mut second = raw(&server);
     assert!(!read_until(&mut second, |_| false));
     assert_eq!(honest.unary("still").wait().unwrap().into_message(), "still");
+    assert_eq!(server.stats().connections_refused, 1);
 }
 
 #[test]

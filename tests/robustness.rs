@@ -42,6 +42,39 @@ fn a_call_that_waits_for_a_free_stream_ends_at_its_deadline() {
     assert_eq!(client.unary("after").wait().unwrap().into_message(), "after");
 }
 
+/// `test.Spin`: a method whose handler is never done and asks to be polled again each time it is.
+struct Spin;
+
+impl Service for Spin {
+    fn name(&self) -> &str {
+        "test.Spin"
+    }
+
+    fn methods(&self) -> Vec<Handler> {
+        vec![Handler::unary::<Raw, Bytes, Bytes, _, _>("Spin", |_| {
+            std::future::poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                std::task::Poll::Pending
+            })
+        })]
+    }
+}
+
+#[test]
+fn a_handler_that_wakes_itself_without_end_leaves_room_for_other_connections() {
+    let engine = Engine::builder().threads(1).build().unwrap();
+    let server = builder(&Echo::default()).add_service(Spin).engine(&engine).bind("127.0.0.1:0").unwrap();
+    let spinning = client(&server);
+    let spin = spinning.channel.method("/test.Spin/Spin");
+    let call = spinning.channel.unary::<Raw, Bytes, Bytes>(&spin, Request::new(Bytes::new()));
+    let other = client(&server);
+    for _ in 0..20 {
+        let request = Request::new(Bytes::from("small")).with_timeout(10_000 * MS);
+        assert_eq!(other.request(request).wait().unwrap().into_message(), "small");
+    }
+    drop(call);
+}
+
 #[test]
 fn calls_that_wait_for_a_free_stream_are_served_in_turn() {
     let server = builder(&Echo::default()).max_concurrent_streams(2).bind("127.0.0.1:0").unwrap();

@@ -24,8 +24,9 @@ pub struct Config {
     pub max_header_list_size: u32,
     /// Octets of the table in which the peer's header fields are kept (SETTINGS_HEADER_TABLE_SIZE). 4,096.
     pub header_table_size: u32,
-    /// Server: how many streams the client may have open at once, handlers of reset streams included. 256; `None` is no
-    /// limit, and no defence against a client that opens streams faster than they are answered.
+    /// Server: how many streams the client may have open at once. 256; `None` is no limit, and no defence against a
+    /// client that opens streams faster than they are answered. It bounds the work under way only if the work of a
+    /// stream ends when the stream is reset.
     pub max_concurrent_streams: Option<u32>,
     /// When to ask a silent peer whether it is still there.
     pub keepalive: Keepalive,

@@ -72,8 +72,6 @@ pub struct Connection {
     closed: Closed,
     /// The next stream a client opens.
     next_id: u32,
-    /// Slots held by handlers of streams that are gone.
-    held_slots: usize,
 
     send_window: Window,
     receive_window: ReceiveWindow,
@@ -152,7 +150,6 @@ impl Connection {
             streams: Streams::new(seed),
             closed: Closed::new(),
             next_id: 1,
-            held_slots: 0,
             send_window: Window::default(),
             receive_window: ReceiveWindow::default(),
             receive_window_size,
@@ -349,18 +346,6 @@ impl Connection {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.token = token;
         }
-    }
-
-    /// Server: a handler goes on although its stream is gone. Until [`release_slot`](Connection::release_slot) it
-    /// counts as an open stream, so that a client can't start more handlers than streams by resetting them
-    /// (CVE-2023-44487).
-    pub fn hold_slot(&mut self) {
-        self.held_slots += 1;
-    }
-
-    /// Server: such a handler has ended.
-    pub fn release_slot(&mut self) {
-        self.held_slots = self.held_slots.saturating_sub(1);
     }
 
     /// Gives memory back that more streams or events have needed than there are now. Worth calling when a connection

@@ -416,6 +416,10 @@ impl Session for ClientSession {
             _ => SessionState::Open,
         }
     }
+
+    fn user_timeout(&self) -> Option<Duration> {
+        self.config.keepalive.time.map(|_| self.config.keepalive.timeout)
+    }
 }
 
 impl Open {

@@ -31,7 +31,7 @@ pub(crate) struct EventLoop {
     events: mio::Events,
     mailbox: Mailbox,
     buffer: Vec<u8>,
-    /// Connections to be read again although no event came: their budget was used up.
+    /// Connections and listeners to go on with although no event came: their budget was used up.
     again: Vec<Token>,
     /// Connections whose session was called this turn.
     touched: Vec<Token>,
@@ -158,10 +158,14 @@ impl EventLoop {
     fn handle_events(&mut self) {
         let again = std::mem::take(&mut self.again);
         for token in again {
-            if let Some((connection, _)) = self.parts.connection(token) {
-                connection.queued_again = false;
+            match self.parts.get(token) {
+                Some(Slot { entry: Entry::Listener(_), .. }) => self.accept(token),
+                Some(Slot { entry: Entry::Connection(connection), .. }) => {
+                    connection.queued_again = false;
+                    self.read(token);
+                }
+                Some(Slot { entry: Entry::Task(_), .. }) | None => {}
             }
-            self.read(token);
         }
         let events = std::mem::replace(&mut self.events, mio::Events::with_capacity(0));
         for event in &events {
@@ -220,9 +224,7 @@ impl EventLoop {
         let Some(Slot { entry: Entry::Listener(listener), .. }) = self.parts.get(token) else { return };
         match listener.accept() {
             Accepted::All => {}
-            Accepted::More => {
-                self.parts.timers.set(self.parts.now, Ring::Listener(token));
-            }
+            Accepted::More => self.again.push(token),
             Accepted::Pause(pause) => {
                 self.parts.timers.set(self.parts.now + pause, Ring::Listener(token));
             }
@@ -312,7 +314,13 @@ impl EventLoop {
                     }
                 }
                 Message::Connect(address, deadline, session) => match Socket::connect(&address) {
-                    Ok(socket) => self.start_connect(socket, deadline, session),
+                    Ok(socket) => {
+                        if let Some(timeout) = session.user_timeout() {
+                            // Without the option a dead peer is noticed by keepalive alone.
+                            let _ = socket.set_user_timeout(timeout);
+                        }
+                        self.start_connect(socket, deadline, session);
+                    }
                     Err(error) => self.refuse(session, CloseReason::ConnectFailed(error)),
                 },
                 Message::Listen(id, bound) => {

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
-use socket2::{Domain, Protocol, SockAddr, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use super::address::Address;
 use super::mailbox::{ListenerId, LoopHandle};
 use super::session::Session;
-use super::socket::{Peer, Socket};
+use super::socket::{Peer, Socket, set_tcp_user_timeout};
 
 /// Connections that the kernel completes and holds until they are accepted: what a burst of clients may need.
 const BACKLOG: i32 = 4096;
@@ -29,6 +29,8 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Makes the session of an accepted connection, or refuses it.
 pub(crate) trait SessionFactory: Send + Sync {
     fn accept(&self, peer: &Peer) -> Option<Box<dyn Session>>;
+    /// Accepting failed, for lack of descriptors or memory; it is tried again after a pause.
+    fn handle_accept_error(&self, error: &io::Error);
 }
 
 /// The loops among which accepted connections are spread.
@@ -84,6 +86,15 @@ impl BoundListener {
             Kind::Unix(_) => address.clone(),
         };
         Ok(BoundListener { kind, address, place, factory })
+    }
+
+    /// Has the kernel give up connections on which nothing that was sent is acknowledged for so long, or that have no
+    /// room for it (TCP_USER_TIMEOUT). Those that are accepted inherit it.
+    pub(crate) fn set_user_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match &self.kind {
+            Kind::Tcp(listener) => set_tcp_user_timeout(SockRef::from(listener), timeout),
+            Kind::Unix(_) => Ok(()),
+        }
     }
 
     /// Where it listens; with port 0 asked for, the port that the system chose.
@@ -165,7 +176,8 @@ impl Listener {
                             | io::ErrorKind::ConnectionReset
                             | io::ErrorKind::Interrupted
                     ) => {}
-                Err(_) => {
+                Err(error) => {
+                    self.bound.factory.handle_accept_error(&error);
                     let pause = self.backoff;
                     self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
                     return Accepted::Pause(pause);
@@ -206,5 +218,62 @@ impl Drop for Listener {
             // The file names a socket that nobody serves any more; a leftover is replaced by the next server anyway.
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::EventLoop;
+    use super::*;
+
+    /// Refuses every connection, and counts them.
+    #[derive(Default)]
+    struct Refuse {
+        refused: AtomicUsize,
+    }
+
+    impl SessionFactory for Refuse {
+        fn accept(&self, _peer: &Peer) -> Option<Box<dyn Session>> {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+
+        fn handle_accept_error(&self, error: &io::Error) {
+            panic!("{error}");
+        }
+    }
+
+    fn listener(factory: Arc<dyn SessionFactory>) -> Listener {
+        let (_, handle) = EventLoop::new().unwrap();
+        let address = Address::parse_listen("127.0.0.1:0").unwrap();
+        let bound = BoundListener::bind(&address, Arc::new([handle]), factory).unwrap();
+        Listener::new(ListenerId::next(), bound)
+    }
+
+    #[test]
+    fn other_sockets_get_their_turn_after_some_accepts() {
+        let factory = Arc::new(Refuse::default());
+        let mut listener = listener(factory.clone());
+        let address = listener.bound.address().to_string();
+        let connections = ACCEPTS_PER_TURN + 1;
+        let clients: Vec<_> = (0..connections).map(|_| TcpStream::connect(&address).unwrap()).collect();
+        assert!(matches!(listener.accept(), Accepted::More));
+        assert_eq!(factory.refused.load(Ordering::Relaxed), ACCEPTS_PER_TURN);
+        assert!(matches!(listener.accept(), Accepted::All));
+        assert_eq!(factory.refused.load(Ordering::Relaxed), connections);
+        drop(clients);
+    }
+
+    #[test]
+    fn accepted_connections_inherit_the_time_after_which_the_kernel_gives_them_up() {
+        let listener = listener(Arc::new(Refuse::default()));
+        let timeout = Duration::from_secs(20);
+        listener.bound.set_user_timeout(timeout).unwrap();
+        let _client = TcpStream::connect(listener.bound.address().to_string()).unwrap();
+        let Ok((Socket::Tcp(accepted), _)) = listener.accept_one() else { panic!() };
+        assert_eq!(SockRef::from(&accepted).tcp_user_timeout().unwrap(), Some(timeout));
     }
 }

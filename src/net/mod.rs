@@ -7,6 +7,7 @@
 mod address;
 mod alarm;
 mod connection;
+mod descriptors;
 mod event_loop;
 mod inbox;
 mod lazy_timer;
@@ -18,6 +19,7 @@ mod timers;
 
 pub use address::{Address, AddressError};
 pub(crate) use alarm::Alarm;
+pub(crate) use descriptors::descriptor_limit;
 pub(crate) use event_loop::EventLoop;
 pub(crate) use inbox::Inbox;
 pub(crate) use lazy_timer::LazyTimer;

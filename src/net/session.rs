@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lariat_frame::WriteBuf;
 
@@ -66,6 +66,10 @@ pub(crate) trait Session: Send {
     fn handle_closed(&mut self, turn: &mut Turn<'_>, reason: CloseReason);
     /// What the loop should do with the socket now.
     fn state(&self) -> SessionState;
+    /// A time after which the kernel is to give up a peer that acknowledges nothing, asked for once before connecting.
+    fn user_timeout(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// What a session wants of its socket.

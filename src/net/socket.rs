@@ -5,10 +5,12 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::linux::net::SocketAddrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry};
+use socket2::SockRef;
 
 use super::Address;
 
@@ -17,6 +19,12 @@ use super::Address;
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+/// The kernel counts this time in milliseconds, as a C `int`.
+pub(super) fn set_tcp_user_timeout(socket: SockRef<'_>, timeout: Duration) -> io::Result<()> {
+    const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+    socket.set_tcp_user_timeout(Some(timeout.min(LONGEST)))
 }
 
 /// Who is at the other end of a connection.
@@ -81,6 +89,15 @@ impl Socket {
     pub(crate) fn set_nodelay(&self) -> io::Result<()> {
         match self {
             Socket::Tcp(stream) => stream.set_nodelay(true),
+            Socket::Unix(_) => Ok(()),
+        }
+    }
+
+    /// Has the kernel give up the connection when nothing that was sent is acknowledged for so long, or there is no
+    /// room for it at the peer's (TCP_USER_TIMEOUT).
+    pub(crate) fn set_user_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => set_tcp_user_timeout(SockRef::from(stream), timeout),
             Socket::Unix(_) => Ok(()),
         }
     }

@@ -11,10 +11,11 @@ use super::handler::{Handler, Service};
 use super::router::Router;
 use super::session::Acceptor;
 use super::shutdown::{GracefulStop, Phase, Sessions, Stopped};
+use super::stats::{Counters, ServerStats};
 use crate::Error;
 use crate::call::{Inbound, Outbound, Wait};
 use crate::engine::Engine;
-use crate::net::{Address, BoundListener, ListenerId, on_event_loop};
+use crate::net::{Address, BoundListener, ListenerId, descriptor_limit, on_event_loop};
 use crate::rpc::{DEFAULT_MAX_RECEIVE_SIZE, Raw, Status, trailers};
 
 /// Windows below HTTP/2's initial one cannot be announced before the peer may have used it (grpc-go ignores them too).
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) http2: Arc<Config>,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) counters: Counters,
     /// The trailers of calls that ended well, made once.
     pub(super) ok: Arc<HeaderList>,
 }
@@ -45,7 +47,8 @@ pub(super) struct Shared {
 pub(super) struct Options {
     pub(super) max_receive_message_size: usize,
     pub(super) max_send_message_size: usize,
-    pub(super) max_connections: usize,
+    /// `None` until the server is bound, unless it was chosen.
+    pub(super) max_connections: Option<usize>,
 }
 
 impl Default for ServerBuilder {
@@ -58,7 +61,7 @@ impl Default for ServerBuilder {
             options: Options {
                 max_receive_message_size: DEFAULT_MAX_RECEIVE_SIZE,
                 max_send_message_size: usize::MAX,
-                max_connections: usize::MAX,
+                max_connections: None,
             },
             http2: Config {
                 keepalive: Keepalive {
@@ -124,10 +127,10 @@ impl ServerBuilder {
         self
     }
 
-    /// Connections that may be open at once. Default: as many as the process has descriptors for. More are closed at
-    /// once.
+    /// Connections that may be open at once. Default: nine tenths of the descriptors that the process may have
+    /// (`ulimit -n`), so that some are left for other work. More are closed at once.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.options.max_connections = connections;
+        self.options.max_connections = Some(connections);
         self
     }
 
@@ -158,7 +161,8 @@ impl ServerBuilder {
     }
 
     /// A connection on which nothing arrives for `time` is pinged, and closed if nothing arrives for `timeout` more.
-    /// Default: 2 hours and 20 seconds.
+    /// Default: 2 hours and 20 seconds. The kernel gives up a TCP connection on which nothing that was sent is
+    /// acknowledged, or that takes no more, for `timeout`, too (TCP_USER_TIMEOUT).
     pub fn keepalive(mut self, time: Duration, timeout: Duration) -> Self {
         self.http2.keepalive =
             Keepalive { time: Some(time.max(Duration::from_secs(1))), timeout, permit_without_stream: true };
@@ -209,12 +213,16 @@ impl ServerBuilder {
             return Err(error);
         }
         let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
+        let mut options = self.options;
+        options.max_connections =
+            options.max_connections.or_else(|| descriptor_limit().map(|limit| limit / 10 * 9));
         let sessions = Arc::new(Sessions::new());
         let shared = Arc::new(Shared {
             router: self.router,
-            options: self.options,
+            options,
             http2: Arc::new(self.http2),
             sessions,
+            counters: Counters::default(),
             ok: trailers::ok_template(),
         });
         let mut server = Server { engine, shared, listeners: Vec::new() };
@@ -276,6 +284,7 @@ impl Server {
     fn listen_address(&mut self, address: &Address) -> Result<&Address, Error> {
         let acceptor = Arc::new(Acceptor::new(Arc::clone(&self.shared)));
         let bound = BoundListener::bind(address, self.engine.place(), acceptor)
+            .and_then(|bound| bound.set_user_timeout(self.shared.http2.keepalive.timeout).map(|()| bound))
             .map_err(|error| Error::Bind { address: address.clone(), error })?;
         let id = ListenerId::next();
         self.listeners.push((id, bound.address().clone()));
@@ -286,6 +295,11 @@ impl Server {
     /// Connections open now.
     pub fn connections(&self) -> usize {
         self.shared.sessions.len()
+    }
+
+    /// What was refused so far, and why connections ended.
+    pub fn stats(&self) -> ServerStats {
+        self.shared.counters.snapshot()
     }
 
     /// Stops gracefully: no new connections, no new calls, and those under way may finish. What is still running after

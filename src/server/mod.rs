@@ -11,7 +11,9 @@ mod responder;
 mod router;
 mod session;
 mod shutdown;
+mod stats;
 
 pub use builder::{Server, ServerBuilder};
 pub use handler::{Handler, MethodKind, Service};
 pub use shutdown::{GracefulStop, Stopped};
+pub use stats::ServerStats;

@@ -1,5 +1,6 @@
 //! One connection of a server: makes calls of HTTP/2 events and runs their handlers.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use lariat_frame::hpack::HeaderList;
 use lariat_frame::{ErrorCode, WriteBuf};
-use lariat_http2::{Connection, Event, HeaderBlock, HeadersKind, Initiator, StreamKey};
+use lariat_http2::{Connection, Event, HeaderBlock, HeadersKind, Initiator, Stats, StreamKey};
 use slab::Slab;
 
 use super::builder::Shared;
@@ -55,8 +56,16 @@ impl Drop for Acceptor {
 
 impl SessionFactory for Acceptor {
     fn accept(&self, _peer: &Peer) -> Option<Box<dyn Session>> {
-        let id = self.shared.sessions.admit(self.shared.options.max_connections)?;
-        Some(Box::new(ServerSession::new(Arc::clone(&self.shared), id)))
+        let id = self.shared.sessions.admit(self.shared.options.max_connections);
+        self.shared.counters.count(|stats| match id {
+            Some(_) => stats.connections_accepted += 1,
+            None => stats.connections_refused += 1,
+        });
+        Some(Box::new(ServerSession::new(Arc::clone(&self.shared), id?)))
+    }
+
+    fn handle_accept_error(&self, _error: &io::Error) {
+        self.shared.counters.count(|stats| stats.accepts_failed += 1);
     }
 }
 
@@ -83,6 +92,8 @@ struct Open {
     timer: LazyTimer,
     /// For giving memory back.
     rest_timer: LazyTimer,
+    /// What the server's statistics have of this connection already.
+    counted: Stats,
 }
 
 /// What the head of a request says, for a list of headers that comes again and again.
@@ -159,6 +170,7 @@ impl Session for ServerSession {
             idle_tokens: Vec::new(),
             timer: LazyTimer::new(CONNECTION_SLOT),
             rest_timer: LazyTimer::new(REST_SLOT),
+            counted: Stats::default(),
         };
         open.enter_phase(turn, out, phase);
         self.open = Some(open);
@@ -233,8 +245,11 @@ impl Session for ServerSession {
         }
     }
 
-    fn handle_closed(&mut self, turn: &mut Turn<'_>, _reason: CloseReason) {
+    fn handle_closed(&mut self, turn: &mut Turn<'_>, reason: CloseReason) {
         if let Some(mut open) = self.open.take() {
+            open.count();
+            let rule = open.http2.close_reason().map_or(lost(&reason), |reason| reason.rule);
+            self.shared.counters.count(|stats| *stats.connections_ended.entry(rule).or_default() += 1);
             for index in 0..open.calls.capacity() {
                 open.cancel_call(turn, index, Status::cancelled("the client's connection was lost"));
             }
@@ -345,6 +360,7 @@ impl Open {
     /// Answers a request that is no call.
     #[cold]
     fn reject(&mut self, out: &mut WriteBuf, key: StreamKey, rejection: Rejection) {
+        self.shared.counters.count(|stats| stats.requests_rejected += 1);
         let mut fields = HeaderList::new();
         rejection.write_to(&mut fields);
         let head = HeaderBlock::from(&fields);
@@ -604,9 +620,19 @@ impl Open {
         }
     }
 
+    /// Adds what the connection has counted to the server's statistics.
+    fn count(&mut self) {
+        let stats = self.http2.stats();
+        if *stats != self.counted {
+            self.shared.counters.add(stats, &self.counted);
+            self.counted = stats.clone();
+        }
+    }
+
     /// After a while without calls a connection gives back the memory that calls needed.
     fn rest(&mut self, out: &mut WriteBuf) {
         self.rest_timer.fired();
+        self.count();
         if self.calls.is_empty() {
             self.http2.shrink();
             out.shrink();
@@ -614,6 +640,16 @@ impl Open {
             self.wakers = Vec::new();
             self.idle_runs = Vec::new();
             self.idle_tokens = Vec::new();
+        }
+    }
+}
+
+/// Why a connection ended on which HTTP/2 did not.
+fn lost(reason: &CloseReason) -> &'static str {
+    match reason {
+        CloseReason::EngineStopped => "the engine was stopped",
+        CloseReason::Finished | CloseReason::ConnectFailed(_) | CloseReason::Io(_) => {
+            "the connection was lost"
         }
     }
 }

@@ -49,9 +49,9 @@ impl Sessions {
     }
 
     /// Counts a new connection, or refuses it when the server has as many as it may or takes no more.
-    pub(super) fn admit(&self, limit: usize) -> Option<u64> {
+    pub(super) fn admit(&self, limit: Option<usize>) -> Option<u64> {
         let mut state = self.lock();
-        if state.phase != Phase::Serving || state.links.len() >= limit {
+        if state.phase != Phase::Serving || limit.is_some_and(|limit| state.links.len() >= limit) {
             return None;
         }
         let id = state.next_id;

@@ -120,8 +120,7 @@ impl Connection {
         if end_stream && message.content_length.is_some_and(|length| length > 0) {
             return Err(violation::CONTENT_LENGTH_MISMATCH);
         }
-        let slots = self.streams.len() + self.held_slots;
-        if self.config.max_concurrent_streams.is_some_and(|max| slots >= max as usize) {
+        if self.config.max_concurrent_streams.is_some_and(|max| self.streams.len() >= max as usize) {
             self.stats.streams_refused += 1;
             return Err(violation::REFUSED);
         }

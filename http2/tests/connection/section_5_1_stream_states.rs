@@ -183,18 +183,6 @@ fn one_stream_too_many_is_refused() {
 }
 
 #[test]
-fn the_handlers_of_reset_streams_count_as_streams() {
-    let mut peer = RawPeer::server_with(Config { max_concurrent_streams: Some(1), ..Config::default() });
-    peer.request(1, true);
-    peer.send(|out| encode::rst_stream(out, id(1), ErrorCode::CANCEL));
-    peer.connection.hold_slot();
-    assert!(peer.send_headers(3, REQUEST, true).is_empty());
-    peer.assert_reset(3, ErrorCode::REFUSED_STREAM);
-    peer.connection.release_slot();
-    peer.request(5, true);
-}
-
-#[test]
 fn a_client_keeps_to_the_servers_limit_and_is_told_when_it_may_go_on() {
     let mut peer =
         RawPeer::new_client(Config::default()).shake_hands(&[(setting::MAX_CONCURRENT_STREAMS, 1)]);
