@@ -25,8 +25,8 @@ pub mod server;
 
 pub use blocking::{Blocking, blocking};
 pub use call::{
-    CancellationToken, Cancelled, Inbound, IntoRequest, Outbound, Request, Response, Send as SendMessage,
-    Wait,
+    CancellationToken, Cancelled, Inbound, Incoming, IntoRequest, MethodKind, Outbound, Request, Response,
+    Send as SendMessage, Wait, interceptor,
 };
 pub use client::{Channel, UnaryCall};
 pub use engine::{Engine, EngineBuilder, Sleep, sleep};

@@ -3,13 +3,19 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+
+use super::Receiver;
+use crate::rpc::Status;
 
 /// Whether a call was cancelled: by its client, its deadline, or the loss of its connection.
 ///
 /// A handler needs none for itself, since its future is dropped then. It is for work that the handler started elsewhere
 /// (a thread, another runtime) and that should stop and clean up. Cheap to clone.
+///
+/// On a client, a token of one's own ends the calls that were
+/// [made with it](crate::Request::with_cancellation).
 #[derive(Clone, Default)]
 pub struct CancellationToken {
     state: Arc<State>,
@@ -18,10 +24,22 @@ pub struct CancellationToken {
 #[derive(Default)]
 struct State {
     cancelled: AtomicBool,
-    wakers: Mutex<Vec<Waker>>,
+    listeners: Mutex<Listeners>,
+}
+
+#[derive(Default)]
+struct Listeners {
+    wakers: Vec<Waker>,
+    /// Calls that end with the token; those that have ended are taken out when the list would grow.
+    calls: Vec<Weak<dyn Receiver>>,
 }
 
 impl CancellationToken {
+    /// A token that nobody has cancelled.
+    pub fn new() -> Self {
+        CancellationToken::default()
+    }
+
     /// Whether the call was cancelled. Stays false when the call ended well.
     pub fn is_cancelled(&self) -> bool {
         self.state.cancelled.load(Ordering::Acquire)
@@ -32,26 +50,49 @@ impl CancellationToken {
         Cancelled { token: self.clone() }
     }
 
-    pub(crate) fn cancel(&self) {
+    /// Cancels every call that was made with this token, and wakes whoever waits for it.
+    pub fn cancel(&self) {
         self.state.cancelled.store(true, Ordering::Release);
-        let wakers = std::mem::take(&mut *self.wakers());
+        let Listeners { wakers, calls } = std::mem::take(&mut *self.listeners());
         for waker in wakers {
             waker.wake();
         }
+        for call in calls.iter().filter_map(Weak::upgrade) {
+            cancel(&call);
+        }
+    }
+
+    /// From now on the call ends with the token.
+    pub(crate) fn register(&self, call: &Arc<dyn Receiver>) {
+        let mut listeners = self.listeners();
+        if self.is_cancelled() {
+            drop(listeners);
+            return cancel(call);
+        }
+        if listeners.calls.len() == listeners.calls.capacity() {
+            listeners.calls.retain(|call| call.strong_count() > 0);
+        }
+        listeners.calls.push(Arc::downgrade(call));
     }
 
     /// Whether nobody else holds the token, so that the next call may have it.
     pub(crate) fn is_unshared(&mut self) -> bool {
         Arc::get_mut(&mut self.state).is_some_and(|state| {
             // Whoever waited is gone; its wakers must not gather over the calls that have the token next.
-            state.wakers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+            let listeners = state.listeners.get_mut().unwrap_or_else(PoisonError::into_inner);
+            listeners.wakers.clear();
+            listeners.calls.clear();
             !*state.cancelled.get_mut()
         })
     }
 
-    fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Waker>> {
-        self.state.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn listeners(&self) -> std::sync::MutexGuard<'_, Listeners> {
+        self.state.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn cancel(call: &Arc<dyn Receiver>) {
+    call.cancel(Status::cancelled("the call was cancelled by its cancellation token"));
 }
 
 impl fmt::Debug for CancellationToken {
@@ -71,12 +112,12 @@ impl Future for Cancelled {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut wakers = self.token.wakers();
+        let mut listeners = self.token.listeners();
         if self.token.is_cancelled() {
             return Poll::Ready(());
         }
-        if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            wakers.push(cx.waker().clone());
+        if !listeners.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            listeners.wakers.push(cx.waker().clone());
         }
         Poll::Pending
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::{CallContext, CancellationToken, Link};
+use super::{CallContext, CancellationToken, Carrier, Incoming, Link};
 use crate::net::Peer;
 use crate::rpc::{Codec, Metadata, Payload, Status};
 
@@ -32,14 +32,17 @@ pub struct Inbound<T> {
 
 /// What a session does with what it receives for a call, whatever the type of the messages.
 pub(crate) trait Receiver: Send + Sync {
-    /// The call has a session from now on. False if the user wants no more: then nobody will use the link.
+    /// The call has this carrier from now on. False if the user wants no more: then nobody will tell the carrier.
     #[must_use]
-    fn attach(&self, link: Link) -> bool;
+    fn attach(&self, carrier: Carrier) -> bool;
     fn handle_headers(&self, headers: Metadata);
     /// A message that took `octets` of the stream's flow-control window.
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status>;
     /// Nothing more comes: the trailers of a call that ended well, or its status.
     fn handle_end(&self, result: Result<Metadata, Status>);
+    /// Ends the call for its user, with this status unless it has ended, and for its carrier, as if the user had
+    /// dropped it.
+    fn cancel(&self, status: Status);
     /// Octets that the user has consumed since the last look.
     fn take_consumed(&self) -> usize;
     /// The user wants no more.
@@ -67,7 +70,7 @@ struct State<T> {
     consumed: usize,
     abandoned: bool,
     reader: Option<Waker>,
-    link: Option<Link>,
+    carrier: Option<Carrier>,
 }
 
 impl<T> Inbound<T> {
@@ -79,7 +82,7 @@ impl<T> Inbound<T> {
             consumed: 0,
             abandoned: false,
             reader: None,
-            link,
+            carrier: link.map(Carrier::from),
         };
         Inbound {
             stream: Arc::new(InboundStream { state: Mutex::new(state), decode: C::decode }),
@@ -195,6 +198,16 @@ impl<T> Inbound<T> {
     }
 }
 
+impl<T> Incoming for Inbound<T> {
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+
+    fn cancellation(&self) -> Option<&CancellationToken> {
+        self.cancellation()
+    }
+}
+
 impl<T> Drop for Inbound<T> {
     fn drop(&mut self) {
         let mut state = self.stream.lock();
@@ -202,8 +215,8 @@ impl<T> Drop for Inbound<T> {
         let unread =
             state.messages.drain(..).chain(self.ready.drain(..)).map(|(_, octets)| octets).sum::<usize>();
         state.consumed += self.consumed + unread;
-        if let Some(link) = state.link.take() {
-            link.notify();
+        if let Some(carrier) = state.carrier.take() {
+            carrier.notify();
         }
     }
 }
@@ -227,9 +240,9 @@ impl<T> State<T> {
 
     fn report_consumed(&self) {
         if self.consumed >= REPORT_CONSUMED
-            && let Some(link) = &self.link
+            && let Some(carrier) = &self.carrier
         {
-            link.notify();
+            carrier.notify();
         }
     }
 }
@@ -252,9 +265,9 @@ impl<T> InboundStream<T> {
 }
 
 /// For a call that keeps its receiver beside other things.
-impl<R: Receiver> Receiver for Arc<R> {
-    fn attach(&self, link: Link) -> bool {
-        (**self).attach(link)
+impl<R: Receiver + ?Sized> Receiver for Arc<R> {
+    fn attach(&self, carrier: Carrier) -> bool {
+        (**self).attach(carrier)
     }
 
     fn handle_headers(&self, headers: Metadata) {
@@ -269,6 +282,10 @@ impl<R: Receiver> Receiver for Arc<R> {
         (**self).handle_end(result);
     }
 
+    fn cancel(&self, status: Status) {
+        (**self).cancel(status);
+    }
+
     fn take_consumed(&self) -> usize {
         (**self).take_consumed()
     }
@@ -279,9 +296,9 @@ impl<R: Receiver> Receiver for Arc<R> {
 }
 
 impl<T: Send> Receiver for InboundStream<T> {
-    fn attach(&self, link: Link) -> bool {
+    fn attach(&self, carrier: Carrier) -> bool {
         let mut state = self.lock();
-        state.link = Some(link);
+        state.carrier = Some(carrier);
         !state.abandoned
     }
 
@@ -308,8 +325,21 @@ impl<T: Send> Receiver for InboundStream<T> {
     fn handle_end(&self, result: Result<Metadata, Status>) {
         self.update(|state| {
             state.end.get_or_insert(result);
-            state.link = None;
+            state.carrier = None;
         });
+    }
+
+    fn cancel(&self, status: Status) {
+        let mut carrier = None;
+        self.update(|state| {
+            carrier = state.carrier.take();
+            state.messages.clear();
+            state.end.get_or_insert(Err(status));
+            state.abandoned = true;
+        });
+        if let Some(carrier) = carrier {
+            carrier.notify();
+        }
     }
 
     fn take_consumed(&self) -> usize {

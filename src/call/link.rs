@@ -1,4 +1,6 @@
-//! How the user's side of a call reaches the session that carries it.
+//! How the user's side of a call reaches whatever carries it.
+
+use std::task::Waker;
 
 use crate::net::{LoopHandle, Note};
 
@@ -13,5 +15,30 @@ impl Link {
     /// Has the session look at the call soon.
     pub(crate) fn notify(&self) {
         self.handle.wake(self.note);
+    }
+}
+
+/// Who is told of what the user does with a call.
+#[derive(Clone, Debug)]
+pub(crate) enum Carrier {
+    /// The session whose stream the call is.
+    Session(Link),
+    /// What stands between the user and the sessions: interceptors, or several attempts.
+    Task(Waker),
+}
+
+impl Carrier {
+    /// Has the carrier look at the call soon.
+    pub(crate) fn notify(&self) {
+        match self {
+            Carrier::Session(link) => link.notify(),
+            Carrier::Task(waker) => waker.wake_by_ref(),
+        }
+    }
+}
+
+impl From<Link> for Carrier {
+    fn from(link: Link) -> Self {
+        Carrier::Session(link)
     }
 }

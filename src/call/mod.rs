@@ -3,7 +3,9 @@
 
 mod cancellation;
 mod inbound;
+pub mod interceptor;
 mod link;
+mod method_kind;
 mod outbound;
 mod request;
 mod response;
@@ -12,11 +14,12 @@ mod wait;
 pub use cancellation::{CancellationToken, Cancelled};
 pub use inbound::Inbound;
 pub(crate) use inbound::{Receiver, decode};
-pub(crate) use link::Link;
+pub(crate) use link::{Carrier, Link};
+pub use method_kind::MethodKind;
 pub(crate) use outbound::OutboundStream;
 pub use outbound::{Outbound, Send};
 pub(crate) use request::{CallContext, CallOptions};
-pub use request::{IntoRequest, Request};
+pub use request::{Incoming, IntoRequest, Request};
 pub use response::Response;
 pub use wait::Wait;
 pub(crate) use wait::wait;

@@ -7,11 +7,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use lariat_frame::WriteBuf;
 use lariat_http2::{Connection, StreamKey};
 
-use super::Link;
+use super::interceptor::EncodedMessage;
+use super::{Carrier, Link};
 use crate::rpc::{Codec, Metadata, PREFIX_LEN, Status, check_send_len, message_prefix};
 
 /// Octets of encoded messages that may wait for the session before [`Outbound::send`] waits (grpc-go's write quota).
@@ -58,13 +59,14 @@ struct State {
     end_sent: bool,
     closed: Option<Status>,
     writers: Vec<Waker>,
-    link: Option<Link>,
+    carrier: Option<Carrier>,
     notified: bool,
 }
 
 impl<T> Outbound<T> {
     pub(crate) fn new<C: Codec<T>>(link: Option<Link>, max_message_size: usize) -> Self {
-        let stream = Arc::new(OutboundStream { state: Mutex::new(State { link, ..State::default() }) });
+        let state = State { carrier: link.map(Carrier::from), ..State::default() };
+        let stream = Arc::new(OutboundStream { state: Mutex::new(state) });
         let encoder = Encoder { encoded_len: C::encoded_len, encode: C::encode, message: PhantomData };
         Outbound { stream, encoder, max_message_size }
     }
@@ -106,7 +108,7 @@ impl<T> Outbound<T> {
 
     /// Sets what a handler's response carries behind its last message, beside the status.
     pub fn set_trailers(&self, trailers: Metadata) {
-        self.stream.lock().trailers = trailers;
+        self.stream.set_trailers(trailers);
     }
 
     /// Says that no more messages come (the client's half-close).
@@ -135,7 +137,7 @@ impl<T> Outbound<T> {
                 let mut buffer = Vec::with_capacity(size + PREFIX_LEN);
                 append(&mut buffer);
                 state = self.stream.lock();
-                state.push(buffer);
+                state.push(buffer.into());
             }
         }
         *slot = None;
@@ -144,6 +146,27 @@ impl<T> Outbound<T> {
         }
         state.notify();
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Outbound<EncodedMessage> {
+    /// Sends a message without waiting for room.
+    pub(crate) fn send_now(&self, message: EncodedMessage) -> Result<(), Status> {
+        let length = check_send_len(message.len(), self.max_message_size)?;
+        let mut state = self.stream.lock();
+        if state.closed.is_some() {
+            return Err(state.closed_status());
+        }
+        if message.len() < OWN_BUFFER {
+            state.tail.extend_from_slice(&message_prefix(length));
+            state.tail.extend_from_slice(message.as_bytes());
+            state.waiting += PREFIX_LEN + message.len();
+        } else {
+            state.push(Bytes::copy_from_slice(&message_prefix(length)));
+            state.push(message.into_bytes());
+        }
+        state.notify();
+        Ok(())
     }
 }
 
@@ -184,11 +207,11 @@ impl<T> Future for Send<'_, T> {
 impl State {
     /// Wakes the session, unless it is on its way already.
     fn notify(&mut self) {
-        if let Some(link) = &self.link
+        if let Some(carrier) = &self.carrier
             && !self.notified
         {
             self.notified = true;
-            link.notify();
+            carrier.notify();
         }
     }
 
@@ -206,14 +229,19 @@ impl State {
         Poll::Pending
     }
 
+    /// Why nothing can be sent any more.
+    fn closed_status(&self) -> Status {
+        self.closed.clone().unwrap_or_else(|| Status::internal("the stream is closed"))
+    }
+
     /// Adds a message that has a buffer of its own.
-    fn push(&mut self, message: Vec<u8>) {
+    fn push(&mut self, message: Bytes) {
         if self.closed.is_none() {
             if !self.tail.is_empty() {
                 self.chunks.push_back(std::mem::take(&mut self.tail).into());
             }
             self.waiting += message.len();
-            self.chunks.push_back(message.into());
+            self.chunks.push_back(message);
         }
     }
 }
@@ -232,9 +260,13 @@ impl Drop for Unfinished<'_> {
 }
 
 impl OutboundStream {
-    /// The call has a session from now on.
-    pub(crate) fn attach(&self, link: Link) {
-        self.lock().link = Some(link);
+    /// The call has this carrier from now on.
+    pub(crate) fn attach(&self, carrier: Carrier) {
+        self.lock().carrier = Some(carrier);
+    }
+
+    pub(crate) fn set_trailers(&self, trailers: Metadata) {
+        self.lock().trailers = trailers;
     }
 
     /// Initial metadata to be sent now: a handler asked for that, or its first message needs them in front. The first
@@ -248,6 +280,42 @@ impl OutboundStream {
         }
         state.headers_sent = true;
         Some(state.headers.take().unwrap_or_default())
+    }
+
+    /// Ready when there is room for a message, as for [`Outbound::send`].
+    pub(crate) fn poll_ready(&self, cx: &Context<'_>) -> Poll<Result<(), Status>> {
+        let mut state = self.lock();
+        match ready!(state.poll_room(cx)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(()) => Poll::Ready(Err(state.closed_status())),
+        }
+    }
+
+    /// Takes out what the user has sent, in place of a session. True if nothing follows. What is taken counts as
+    /// waiting until [`release`](Self::release). While this is pending, the carrier is told of the next message.
+    pub(crate) fn poll_take(&self, into: &mut VecDeque<EncodedMessage>) -> Poll<bool> {
+        let mut state = self.lock();
+        state.notified = false;
+        let tail = Bytes::from(std::mem::take(&mut state.tail));
+        for mut chunk in std::mem::take(&mut state.chunks).into_iter().chain([tail]) {
+            while let Some([_, a, b, c, d]) = chunk.first_chunk().copied() {
+                let len = u32::from_be_bytes([a, b, c, d]) as usize;
+                chunk.advance(PREFIX_LEN);
+                into.push_back(EncodedMessage::from_bytes(chunk.split_to(len)));
+            }
+        }
+        if into.is_empty() && !state.finished { Poll::Pending } else { Poll::Ready(state.finished) }
+    }
+
+    /// So many octets of what was taken wait no longer.
+    pub(crate) fn release(&self, octets: usize) {
+        let mut state = self.lock();
+        state.waiting -= octets.min(state.waiting);
+        let writers = if state.waiting < QUOTA { std::mem::take(&mut state.writers) } else { Vec::new() };
+        drop(state);
+        for writer in writers {
+            writer.wake();
+        }
     }
 
     pub(crate) fn headers_sent(&self) -> bool {
@@ -295,7 +363,7 @@ impl OutboundStream {
     pub(crate) fn close(&self, status: Status) {
         let mut state = self.lock();
         state.closed.get_or_insert(status);
-        state.link = None;
+        state.carrier = None;
         state.chunks = VecDeque::new();
         state.tail = Vec::new();
         state.waiting = 0;

@@ -9,7 +9,7 @@ use crate::rpc::Metadata;
 /// A request with its metadata.
 ///
 /// A client may add a timeout and other options of the call; a handler finds who called and when the client gives up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request<T> {
     message: T,
     metadata: Metadata,
@@ -24,9 +24,30 @@ pub(crate) struct CallOptions {
     pub(crate) wait_for_ready: Option<bool>,
     pub(crate) max_receive_message_size: Option<usize>,
     pub(crate) max_send_message_size: Option<usize>,
+    /// Beside the timeout: the earlier of the two holds.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) cancellation: Option<CancellationToken>,
 }
 
-#[derive(Debug)]
+/// What a handler was called with: a [`Request`] or an [`Inbound`](super::Inbound).
+pub trait Incoming {
+    /// When the client gives the call up.
+    fn deadline(&self) -> Option<Instant>;
+    /// The token that tells of the call's cancellation.
+    fn cancellation(&self) -> Option<&CancellationToken>;
+}
+
+impl<T> Incoming for Request<T> {
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline()
+    }
+
+    fn cancellation(&self) -> Option<&CancellationToken> {
+        self.cancellation()
+    }
+}
+
+#[derive(Clone, Debug)]
 struct Received {
     peer: Peer,
     deadline: Option<Instant>,
@@ -54,8 +75,24 @@ impl<T> Request<T> {
         Request { message, metadata, options: CallOptions::default(), received }
     }
 
+    pub(crate) fn from_parts(message: T, metadata: Metadata, options: CallOptions) -> Self {
+        Request { message, metadata, options, received: None }
+    }
+
     pub(crate) fn into_parts(self) -> (T, Metadata, CallOptions) {
         (self.message, self.metadata, self.options)
+    }
+
+    /// The message, and the rest.
+    pub(crate) fn split(self) -> (Request<()>, T) {
+        let Request { message, metadata, options, received } = self;
+        (Request { message: (), metadata, options, received }, message)
+    }
+
+    /// What a handler's stream knows of its call.
+    pub(crate) fn into_context(self) -> Option<CallContext> {
+        let Received { peer, deadline, cancellation } = self.received?;
+        Some(CallContext { metadata: self.metadata, peer, deadline, cancellation })
     }
 
     /// The message.
@@ -100,6 +137,42 @@ impl<T> Request<T> {
         self
     }
 
+    /// On a client: the call ends with DEADLINE_EXCEEDED at this time. If there is a timeout, too, the earlier holds.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.options.deadline = Some(deadline);
+    }
+
+    /// [`set_deadline`](Request::set_deadline), for chaining.
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.set_deadline(deadline);
+        self
+    }
+
+    /// On a client: the call ends with CANCELLED when this token is cancelled. Without one, a call is cancelled by
+    /// dropping it.
+    pub fn with_cancellation(mut self, token: CancellationToken) -> Self {
+        self.options.cancellation = Some(token);
+        self
+    }
+
+    /// On a client: the call is made on behalf of one that a handler serves. It ends when that does: at its deadline at
+    /// the latest, of which the server is told, and with its cancellation.
+    ///
+    /// ```
+    /// # use lariat::{Request, Response, Status, UnaryCall};
+    /// # fn other_service(_: Request<String>) -> UnaryCall<String> { unimplemented!() }
+    /// async fn handler(request: Request<String>) -> Result<Response<String>, Status> {
+    ///     let further = Request::new(request.message().clone()).within(&request);
+    ///     other_service(further).await
+    /// }
+    /// ```
+    pub fn within(mut self, incoming: &impl Incoming) -> Self {
+        let deadlines = [self.options.deadline, incoming.deadline()];
+        self.options.deadline = deadlines.into_iter().flatten().min();
+        self.options.cancellation = incoming.cancellation().cloned();
+        self
+    }
+
     /// On a client: whether the call waits for a connection when connecting fails, up to its deadline, rather than to
     /// fail with UNAVAILABLE. Default: it does not.
     pub fn with_wait_for_ready(mut self, wait: bool) -> Self {
@@ -124,9 +197,13 @@ impl<T> Request<T> {
         self.received.as_ref().map(|received| &received.peer)
     }
 
-    /// In a handler: when the client gives the call up. The handler's future is dropped then.
+    /// When the client gives the call up. In a handler: its future is dropped then. On a client: the deadline that was
+    /// set; in an interceptor also the one that the timeout makes.
     pub fn deadline(&self) -> Option<Instant> {
-        self.received.as_ref().and_then(|received| received.deadline)
+        match &self.received {
+            Some(received) => received.deadline,
+            None => self.options.deadline,
+        }
     }
 
     /// In a handler: the token that tells work outside the handler's future of the call's cancellation.

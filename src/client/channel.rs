@@ -14,12 +14,14 @@ use super::balancer::PickFirstBuilder;
 use super::connectivity::ConnectivityState;
 use super::control::{Control, ControlTask, Input, Plan};
 use super::core::{Config, Core};
+use super::interception::{self, Wire};
 use super::method::Method;
 use super::pending::{Body, Call, PendingCall};
 use super::resolver::{Registry, ResolverBuilder};
 use super::target::Target;
 use super::unary::{UnaryCall, UnaryReceiver};
 use crate::Error;
+use crate::call::interceptor::{Chain, EncodedMessage, Interceptor, Octets};
 use crate::call::{CallOptions, Inbound, Outbound, Receiver, Request};
 use crate::engine::Engine;
 use crate::rpc::{
@@ -45,8 +47,9 @@ struct Shared {
     authority: Arc<str>,
     user_agent: Arc<str>,
     defaults: CallOptions,
-    /// Keeps the loops running.
-    _engine: Engine,
+    /// `None` if there are none, which is all that calls without interceptors need to know.
+    interceptors: Option<Arc<Chain>>,
+    engine: Engine,
 }
 
 /// Builds a [`Channel`].
@@ -58,6 +61,7 @@ pub struct ChannelBuilder {
     authority: Option<String>,
     user_agent: Option<String>,
     defaults: CallOptions,
+    interceptors: Chain,
     http2: Http2Config,
     backoff: BackoffConfig,
     min_connect_timeout: Duration,
@@ -76,6 +80,7 @@ impl Channel {
             authority: None,
             user_agent: None,
             defaults: CallOptions::default(),
+            interceptors: Chain::default(),
             http2: Http2Config { max_concurrent_streams: None, ..Http2Config::default() },
             backoff: BackoffConfig::default(),
             min_connect_timeout: Duration::from_secs(20),
@@ -210,14 +215,15 @@ impl Channel {
         receiver: R,
         request: Result<(), Status>,
     ) -> Arc<Call<R>> {
-        let CallHead { method, subtype, metadata, options, responses } = head;
+        let CallHead { method, subtype, metadata, options, responses, is_intercepted } = head;
         let defaults = &self.shared.defaults;
         let timeout = options.timeout.or(defaults.timeout);
+        let timeout = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let call = Arc::new(Call {
             method: method.clone(),
             subtype,
             metadata,
-            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            deadline: [timeout, options.deadline].into_iter().flatten().min(),
             wait_for_ready: options.wait_for_ready.or(defaults.wait_for_ready).unwrap_or(false),
             max_receive_message_size: options
                 .max_receive_message_size
@@ -228,11 +234,44 @@ impl Channel {
             receiver,
         });
         let pending = PendingCall::new(call.clone());
-        match request {
-            Ok(()) => self.shared.control.start(pending),
-            Err(status) => pending.fail(status),
+        if let Some(token) = options.cancellation {
+            token.register(&(call.clone() as Arc<dyn Receiver>));
+        }
+        match (request, &self.shared.interceptors) {
+            (Err(status), _) => pending.fail(status),
+            (Ok(()), Some(chain)) if !is_intercepted => {
+                let wire = Wire::new(self.clone(), &pending);
+                interception::start(&self.shared.engine.choose_loop(), Arc::clone(chain), wire, pending);
+            }
+            (Ok(()), _) => self.shared.control.start(pending),
         }
         call
+    }
+
+    /// Makes a call with one request over the wire, behind the interceptors.
+    pub(super) fn send_one<R: Receiver + 'static>(
+        &self,
+        wire: &Wire,
+        request: Request<EncodedMessage>,
+        receiver: R,
+    ) -> Arc<Call<R>> {
+        let (message, metadata, options) = request.into_parts();
+        let (body, status) = self.frame::<Octets, _>(&message, &options);
+        self.start(wire.head(metadata, options), body, receiver, status)
+    }
+
+    /// Makes a call with a stream of requests over the wire, behind the interceptors.
+    pub(super) fn send_stream<R: Receiver + 'static>(
+        &self,
+        wire: &Wire,
+        request: Request<()>,
+        receiver: R,
+    ) -> Outbound<EncodedMessage> {
+        let ((), metadata, options) = request.into_parts();
+        let outbound = Outbound::new::<Octets>(None, self.max_send_message_size(&options));
+        let body = Body::Stream(Arc::clone(outbound.stream()));
+        self.start(wire.head(metadata, options), body, receiver, Ok(()));
+        outbound
     }
 }
 
@@ -243,6 +282,8 @@ struct CallHead<'a> {
     metadata: Metadata,
     options: CallOptions,
     responses: Cardinality,
+    /// The interceptors have seen the call.
+    is_intercepted: bool,
 }
 
 impl<'a> CallHead<'a> {
@@ -252,7 +293,14 @@ impl<'a> CallHead<'a> {
         options: CallOptions,
         responses: Cardinality,
     ) -> Self {
-        CallHead { method, subtype: C::SUBTYPE, metadata, options, responses }
+        CallHead { method, subtype: C::SUBTYPE, metadata, options, responses, is_intercepted: false }
+    }
+}
+
+impl Wire {
+    fn head(&self, metadata: Metadata, options: CallOptions) -> CallHead<'_> {
+        let (method, subtype, responses) = (&self.method, self.subtype, self.responses);
+        CallHead { method, subtype, metadata, options, responses, is_intercepted: true }
     }
 }
 
@@ -334,6 +382,12 @@ impl ChannelBuilder {
     /// The largest request message sent, in octets. Default: what the wire format allows, 4 GiB.
     pub fn max_send_message_size(mut self, octets: usize) -> Self {
         self.defaults.max_send_message_size = Some(octets);
+        self
+    }
+
+    /// Puts an interceptor around all calls of the channel. Of several, the first is the outermost.
+    pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.interceptors.push(interceptor);
         self
     }
 
@@ -435,7 +489,8 @@ impl ChannelBuilder {
             authority: authority.into(),
             user_agent: request_head::user_agent(self.user_agent.as_deref()).into(),
             defaults: self.defaults,
-            _engine: engine,
+            interceptors: (!self.interceptors.is_empty()).then(|| Arc::new(self.interceptors)),
+            engine,
         };
         Ok(Channel { shared: Arc::new(shared) })
     }

@@ -258,7 +258,7 @@ impl ControlTask {
         // The picker may have changed while the call was on its way here.
         let Some(call) = self.control.try_start(call) else { return };
         let note = Note { token: turn.token, slot: WAITING_SLOT };
-        let is_wanted = call.receiver.attach(Link { handle: turn.handle.clone(), note });
+        let is_wanted = call.receiver.attach(Link { handle: turn.handle.clone(), note }.into());
         if let Some(deadline) = call.deadline {
             // Never cancelled: a sweep that finds nothing costs less than keeping the timer with the call would.
             turn.set_timer(deadline, WAITING_SLOT);

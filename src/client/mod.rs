@@ -14,6 +14,7 @@ mod core;
 pub mod endpoint;
 #[doc(hidden)]
 pub mod fuzz;
+mod interception;
 mod method;
 mod pending;
 pub mod picker;

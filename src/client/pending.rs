@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::call::{OutboundStream, Receiver};
-use crate::rpc::{Cardinality, Metadata, Status};
+use crate::call::{Carrier, MethodKind, OutboundStream, Receiver};
+use crate::rpc::{Cardinality, Metadata, Payload, Status};
 
 use super::method::Method;
 
@@ -27,6 +27,37 @@ pub(super) struct Call<R: ?Sized = dyn Receiver> {
     pub(super) receiver: R,
 }
 
+/// A call is its own receiver, for whoever does not know that of which type it is.
+impl<R: Receiver + ?Sized> Receiver for Call<R> {
+    fn attach(&self, carrier: Carrier) -> bool {
+        self.receiver.attach(carrier)
+    }
+
+    fn handle_headers(&self, headers: Metadata) {
+        self.receiver.handle_headers(headers);
+    }
+
+    fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
+        self.receiver.handle_message(payload, octets)
+    }
+
+    fn handle_end(&self, result: Result<Metadata, Status>) {
+        self.receiver.handle_end(result);
+    }
+
+    fn cancel(&self, status: Status) {
+        self.receiver.cancel(status);
+    }
+
+    fn take_consumed(&self) -> usize {
+        self.receiver.take_consumed()
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.receiver.is_abandoned()
+    }
+}
+
 /// What a client sends behind the head.
 pub(super) enum Body {
     /// One message, framed. It may be sent again.
@@ -43,6 +74,17 @@ pub(super) struct PendingCall {
     told: bool,
 }
 
+impl<R: ?Sized> Call<R> {
+    pub(super) fn kind(&self) -> MethodKind {
+        match (&self.body, self.responses) {
+            (Body::Message(_), Cardinality::One) => MethodKind::Unary,
+            (Body::Message(_), Cardinality::Many) => MethodKind::ServerStreaming,
+            (Body::Stream(_), Cardinality::One) => MethodKind::ClientStreaming,
+            (Body::Stream(_), Cardinality::Many) => MethodKind::BidiStreaming,
+        }
+    }
+}
+
 impl PendingCall {
     pub(super) fn new(call: Arc<Call>) -> Self {
         PendingCall { call, refused_before: false, told: false }
@@ -56,6 +98,11 @@ impl PendingCall {
     /// Ends the call without success.
     pub(super) fn fail(self, status: Status) {
         self.end(Err(status));
+    }
+
+    /// The user's side of the call.
+    pub(super) fn receiver(&self) -> Arc<dyn Receiver> {
+        Arc::new(Arc::clone(&self.call))
     }
 
     pub(super) fn has_expired(&self, now: Instant) -> bool {

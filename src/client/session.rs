@@ -432,7 +432,7 @@ impl Open {
     ) -> Option<PendingCall> {
         let index = self.calls.vacant_key();
         let link = self.link_to(index as u32);
-        if !call.receiver.attach(link) {
+        if !call.receiver.attach(link.into()) {
             call.fail(Status::cancelled("the call was dropped"));
             return None;
         }
@@ -477,7 +477,7 @@ impl Open {
                 }
             }
             Body::Stream(outbound) => {
-                outbound.attach(self.link_to(index as u32));
+                outbound.attach(self.link_to(index as u32).into());
                 outbound.pump(&mut self.http2, key, true, out);
             }
         }
@@ -490,7 +490,7 @@ impl Open {
     /// Keeps a call until a stream is free, its deadline passes or its caller drops it.
     fn wait(&mut self, turn: &mut Turn<'_>, call: PendingCall) {
         // The user may have dropped the call before it could tell this session.
-        if !call.receiver.attach(self.link_to(WAITING_SLOT)) {
+        if !call.receiver.attach(self.link_to(WAITING_SLOT).into()) {
             return call.fail(Status::cancelled("the call was dropped"));
         }
         self.expect_deadline(turn, call.deadline);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::pending::Call;
-use crate::call::{Link, Receiver, Response, decode};
+use crate::call::{Carrier, Receiver, Response, decode};
 use crate::rpc::{Codec, Metadata, Payload, Status};
 
 /// A call with one response, under way since it was made: await it, or [`wait`](crate::Wait::wait) for it. Dropping it
@@ -32,7 +32,7 @@ struct State<T> {
     ended: bool,
     abandoned: bool,
     waiting: Option<Waker>,
-    link: Option<Link>,
+    carrier: Option<Carrier>,
 }
 
 impl<T> UnaryCall<T> {
@@ -68,8 +68,8 @@ impl<T> Drop for UnaryCall<T> {
         }
         let mut state = self.call.receiver.lock();
         state.abandoned = true;
-        if let Some(link) = state.link.take() {
-            link.notify();
+        if let Some(carrier) = state.carrier.take() {
+            carrier.notify();
         }
     }
 }
@@ -89,7 +89,7 @@ impl<T> UnaryReceiver<T> {
             ended: false,
             abandoned: false,
             waiting: None,
-            link: None,
+            carrier: None,
         };
         UnaryReceiver { state: Mutex::new(state), decode: C::decode }
     }
@@ -100,9 +100,9 @@ impl<T> UnaryReceiver<T> {
 }
 
 impl<T: Send> Receiver for UnaryReceiver<T> {
-    fn attach(&self, link: Link) -> bool {
+    fn attach(&self, carrier: Carrier) -> bool {
         let mut state = self.lock();
-        state.link = Some(link);
+        state.carrier = Some(carrier);
         !state.abandoned
     }
 
@@ -122,7 +122,7 @@ impl<T: Send> Receiver for UnaryReceiver<T> {
             return;
         }
         state.ended = true;
-        state.link = None;
+        state.carrier = None;
         let headers = std::mem::take(&mut state.headers);
         state.result = Some(match (result, state.message.take()) {
             (Ok(trailers), Some(message)) => Ok(Response::from_parts(message, headers, trailers)),
@@ -133,6 +133,15 @@ impl<T: Send> Receiver for UnaryReceiver<T> {
         drop(state);
         if let Some(waiting) = waiting {
             waiting.wake();
+        }
+    }
+
+    fn cancel(&self, status: Status) {
+        let carrier = self.lock().carrier.take();
+        self.handle_end(Err(status));
+        self.lock().abandoned = true;
+        if let Some(carrier) = carrier {
+            carrier.notify();
         }
     }
 

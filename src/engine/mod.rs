@@ -1,6 +1,7 @@
 //! The engine: the set of event loops that channels and servers run on.
 
 mod sleep;
+mod spawn;
 
 use std::fmt;
 use std::io;
@@ -12,6 +13,7 @@ use crate::call::wait;
 use crate::net::{EventLoop, LoopHandle, on_event_loop};
 
 pub use sleep::{Sleep, sleep};
+pub(crate) use spawn::spawn;
 
 /// A set of event loops. Cheap to clone; the loops end when the last clone, channel and server of theirs is gone.
 ///

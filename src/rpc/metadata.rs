@@ -215,6 +215,11 @@ impl Metadata {
         list.get(b":authority").or_else(|| list.get(b"host")).and_then(text)
     }
 
+    /// The path of a received request: `/package.Service/Method`.
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.list.as_ref()?.get(b":path").and_then(text)
+    }
+
     fn visible(&self) -> impl Iterator<Item = Field<'_>> + Clone {
         self.list.iter().flat_map(|list| list.iter()).filter(is_visible)
     }

@@ -13,6 +13,7 @@ use super::session::Acceptor;
 use super::shutdown::{GracefulStop, Phase, Sessions, Stopped};
 use super::stats::{Counters, ServerStats};
 use crate::Error;
+use crate::call::interceptor::{Chain, Interceptor};
 use crate::call::{Inbound, Outbound, Wait};
 use crate::engine::Engine;
 use crate::net::{Address, BoundListener, ListenerId, descriptor_limit, on_event_loop};
@@ -26,6 +27,7 @@ pub struct ServerBuilder {
     engine: Option<Engine>,
     secure: bool,
     router: Router,
+    interceptors: Chain,
     error: Option<Error>,
     options: Options,
     http2: Config,
@@ -57,6 +59,7 @@ impl Default for ServerBuilder {
             engine: None,
             secure: false,
             router: Router::default(),
+            interceptors: Chain::default(),
             error: None,
             options: Options {
                 max_receive_message_size: DEFAULT_MAX_RECEIVE_SIZE,
@@ -87,6 +90,13 @@ impl ServerBuilder {
         if let Err(error) = self.router.add_service(&service) {
             self.error.get_or_insert(error);
         }
+        self
+    }
+
+    /// Puts an interceptor around the calls to all services, also those that are added later. Of several, the first is
+    /// the outermost.
+    pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
+        self.interceptors.push(interceptor);
         self
     }
 
@@ -212,13 +222,17 @@ impl ServerBuilder {
         if let Some(error) = self.error {
             return Err(error);
         }
+        let mut router = self.router;
+        if !self.interceptors.is_empty() {
+            router.intercept(&Arc::new(self.interceptors));
+        }
         let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
         let mut options = self.options;
         options.max_connections =
             options.max_connections.or_else(|| descriptor_limit().map(|limit| limit / 10 * 9));
         let sessions = Arc::new(Sessions::new());
         let shared = Arc::new(Shared {
-            router: self.router,
+            router,
             options,
             http2: Arc::new(self.http2),
             sessions,

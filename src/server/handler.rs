@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::interception::{self, Intercepted};
 use super::invocation::{Invocation, Invoke, Start, Started};
 use super::responder::Responder;
-use crate::call::{Inbound, Outbound, Request, Response};
+use crate::call::interceptor::{Endpoint, Interceptor};
+use crate::call::{Inbound, MethodKind, Outbound, Request, Response};
 use crate::rpc::{Codec, Status};
 
 /// A gRPC service: what generated `..Server` types implement.
@@ -14,25 +16,14 @@ pub trait Service: Send + Sync + 'static {
     fn name(&self) -> &str;
     /// A handler for each method.
     fn methods(&self) -> Vec<Handler>;
-}
 
-/// Whether a method's request and response are one message or a stream of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MethodKind {
-    /// One message each way.
-    Unary,
-    /// A stream of requests, one response.
-    ClientStreaming,
-    /// One request, a stream of responses.
-    ServerStreaming,
-    /// A stream each way.
-    BidiStreaming,
-}
-
-impl MethodKind {
-    /// Whether the client sends any number of messages.
-    pub fn has_streaming_request(self) -> bool {
-        matches!(self, MethodKind::ClientStreaming | MethodKind::BidiStreaming)
+    /// The same service with an interceptor around its calls. Several can be added; the one that is added last is the
+    /// outermost. Those of the [server](super::ServerBuilder::interceptor) are outside of all of them.
+    fn with_interceptor<I: Interceptor>(self, interceptor: I) -> Intercepted<Self>
+    where
+        Self: Sized,
+    {
+        Intercepted::new(self, interceptor)
     }
 }
 
@@ -43,6 +34,8 @@ pub struct Handler {
     kind: MethodKind,
     subtype: &'static str,
     make: Arc<dyn Fn() -> Box<dyn Invocation> + Send + Sync>,
+    /// The same method for interceptors.
+    endpoint: Arc<dyn Endpoint>,
 }
 
 impl Handler {
@@ -55,11 +48,13 @@ impl Handler {
         F: Fn(Request<Req>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response<Resp>, Status>> + Send + 'static,
     {
+        let serve = Arc::new(serve);
+        let endpoint = interception::unary::<C, _, _, _, _>(Arc::clone(&serve));
         let start = move |start: Start<'_>| {
             let message = <C as Codec<Req>>::decode(start.message)?;
             Ok((serve(Request::received(message, start.context)), Started::default()))
         };
-        Handler::new::<C, Req, _, _>(name, MethodKind::Unary, start, |responder, result| {
+        Handler::new::<C, Req, _, _>(name, MethodKind::Unary, endpoint, start, |responder, result| {
             responder.respond::<C, Resp>(result)
         })
     }
@@ -73,15 +68,21 @@ impl Handler {
         F: Fn(Request<Req>, Outbound<Resp>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Status>> + Send + 'static,
     {
+        let serve = Arc::new(serve);
+        let endpoint = interception::server_streaming::<C, _, _, _, _>(Arc::clone(&serve));
         let start = move |start: Start<'_>| {
             let message = <C as Codec<Req>>::decode(start.message)?;
             let outbound = Outbound::new::<C>(Some(start.link), start.max_send_message_size);
             let started = Started { outbound: Some(Arc::clone(outbound.stream())), inbound: None };
             Ok((serve(Request::received(message, start.context), outbound), started))
         };
-        Handler::new::<C, Req, _, _>(name, MethodKind::ServerStreaming, start, |responder, result| {
-            responder.end(result)
-        })
+        Handler::new::<C, Req, _, _>(
+            name,
+            MethodKind::ServerStreaming,
+            endpoint,
+            start,
+            |responder, result| responder.end(result),
+        )
     }
 
     /// A method with a stream of requests and one response.
@@ -93,14 +94,20 @@ impl Handler {
         F: Fn(Inbound<Req>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response<Resp>, Status>> + Send + 'static,
     {
+        let serve = Arc::new(serve);
+        let endpoint = interception::client_streaming::<C, _, _, _, _>(Arc::clone(&serve));
         let start = move |start: Start<'_>| {
             let inbound = Inbound::new::<C>(Some(start.link), Some(start.context));
             let started = Started { inbound: Some(inbound.stream().clone()), outbound: None };
             Ok((serve(inbound), started))
         };
-        Handler::new::<C, Req, _, _>(name, MethodKind::ClientStreaming, start, |responder, result| {
-            responder.respond::<C, Resp>(result)
-        })
+        Handler::new::<C, Req, _, _>(
+            name,
+            MethodKind::ClientStreaming,
+            endpoint,
+            start,
+            |responder, result| responder.respond::<C, Resp>(result),
+        )
     }
 
     /// A method with a stream each way.
@@ -112,6 +119,8 @@ impl Handler {
         F: Fn(Inbound<Req>, Outbound<Resp>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Status>> + Send + 'static,
     {
+        let serve = Arc::new(serve);
+        let endpoint = interception::bidi_streaming::<C, _, _, _, _>(Arc::clone(&serve));
         let start = move |start: Start<'_>| {
             let inbound = Inbound::new::<C>(Some(start.link.clone()), Some(start.context));
             let outbound = Outbound::new::<C>(Some(start.link), start.max_send_message_size);
@@ -121,14 +130,15 @@ impl Handler {
             };
             Ok((serve(inbound, outbound), started))
         };
-        Handler::new::<C, Req, _, _>(name, MethodKind::BidiStreaming, start, |responder, result| {
+        Handler::new::<C, Req, _, _>(name, MethodKind::BidiStreaming, endpoint, start, |responder, result| {
             responder.end(result)
         })
     }
 
-    fn new<C, Req, S, Fut>(
+    pub(super) fn new<C, Req, S, Fut>(
         name: impl Into<String>,
         kind: MethodKind,
+        endpoint: Arc<dyn Endpoint>,
         start: S,
         deliver: fn(&mut Responder<'_>, Fut::Output),
     ) -> Handler
@@ -143,6 +153,7 @@ impl Handler {
             kind,
             subtype: C::SUBTYPE,
             make: Arc::new(move || Box::new(Invoke::new(Arc::clone(&start), deliver))),
+            endpoint,
         }
     }
 
@@ -158,6 +169,14 @@ impl Handler {
 
     pub(super) fn subtype(&self) -> &'static str {
         self.subtype
+    }
+
+    pub(super) fn with_subtype(self, subtype: &'static str) -> Handler {
+        Handler { subtype, ..self }
+    }
+
+    pub(super) fn endpoint(&self) -> &Arc<dyn Endpoint> {
+        &self.endpoint
     }
 
     pub(super) fn invocation(&self) -> Box<dyn Invocation> {

@@ -6,6 +6,7 @@
 
 mod builder;
 mod handler;
+mod interception;
 mod invocation;
 mod responder;
 mod router;
@@ -13,7 +14,9 @@ mod session;
 mod shutdown;
 mod stats;
 
+pub use crate::call::MethodKind;
 pub use builder::{Server, ServerBuilder};
-pub use handler::{Handler, MethodKind, Service};
+pub use handler::{Handler, Service};
+pub use interception::Intercepted;
 pub use shutdown::{GracefulStop, Stopped};
 pub use stats::ServerStats;

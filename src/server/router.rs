@@ -7,7 +7,9 @@ use std::sync::Arc;
 use lariat_frame::hpack::HeaderList;
 
 use super::handler::{Handler, Service};
+use super::interception::behind;
 use crate::Error;
+use crate::call::interceptor::Chain;
 use crate::rpc::response_head;
 
 /// A method as the sessions use it.
@@ -44,6 +46,14 @@ impl Router {
     /// Serves every path that no service has.
     pub(super) fn set_fallback(&mut self, handler: Handler) {
         self.fallback = Some(self.add_route(handler));
+    }
+
+    /// Puts all handlers behind interceptors.
+    pub(super) fn intercept(&mut self, chain: &Arc<Chain>) {
+        let mut paths: HashMap<u32, &String> = self.paths.iter().map(|(path, id)| (*id, path)).collect();
+        for (id, route) in (0..).zip(&mut self.routes) {
+            route.handler = behind(chain, &route.handler, paths.remove(&id).cloned());
+        }
     }
 
     fn add_route(&mut self, handler: Handler) -> u32 {
