@@ -19,7 +19,7 @@ use super::session::{ClientSession, Command, ConnectionHandle};
 use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId};
 use super::target::Target;
 use crate::call::Link;
-use crate::net::{Address, Inbox, LoopHandle, Note, Place, Task, TimerId, Turn};
+use crate::net::{Address, Inbox, LazyTimer, LoopHandle, Note, Place, Task, TimerId, Turn};
 use crate::rpc::Status;
 
 const INBOX_SLOT: u32 = 0;
@@ -200,7 +200,8 @@ pub(super) struct ControlTask {
     /// Every connection that may still have calls, also those that the core has given up.
     all: Vec<Weak<ConnectionHandle>>,
     timer: Option<(Instant, TimerId)>,
-    idle_timer: bool,
+    waiting_timer: LazyTimer,
+    idle_timer: LazyTimer,
     last_demand: Instant,
     released: bool,
     finished: bool,
@@ -217,7 +218,8 @@ impl ControlTask {
             connections: HashMap::new(),
             all: Vec::new(),
             timer: None,
-            idle_timer: false,
+            waiting_timer: LazyTimer::new(WAITING_SLOT),
+            idle_timer: LazyTimer::new(IDLE_SLOT),
             last_demand: now,
             released: false,
             finished: false,
@@ -243,13 +245,13 @@ impl ControlTask {
                 Input::Resolved(result) => self.core.handle_resolution(turn.now, result),
                 Input::Connect => self.demand(turn),
                 Input::ResetBackoff => self.core.reset_backoff(turn.now),
-                Input::Close => self.close(Some(Status::cancelled("the channel was closed"))),
+                Input::Close => self.close(turn, Some(Status::cancelled("the channel was closed"))),
                 Input::Release => self.released = true,
             }
             self.act(turn);
         }
         if self.released && self.waiting.is_empty() && !self.finished {
-            self.close(None);
+            self.close(turn, None);
             self.act(turn);
         }
     }
@@ -260,8 +262,7 @@ impl ControlTask {
         let note = Note { token: turn.token, slot: WAITING_SLOT };
         let is_wanted = call.receiver.attach(Link { handle: turn.handle.clone(), note }.into());
         if let Some(deadline) = call.deadline {
-            // Never cancelled: a sweep that finds nothing costs less than keeping the timer with the call would.
-            turn.set_timer(deadline, WAITING_SLOT);
+            self.waiting_timer.arm(turn, deadline);
         }
         // Both may have come about before the link and the timer were there to tell, and since the turn began.
         let now = Instant::now();
@@ -276,10 +277,8 @@ impl ControlTask {
     fn demand(&mut self, turn: &mut Turn<'_>) {
         self.last_demand = turn.now;
         self.core.handle_demand(turn.now);
-        if let Some(timeout) = self.plan.idle_timeout
-            && !std::mem::replace(&mut self.idle_timer, true)
-        {
-            turn.set_timer(turn.now + timeout, IDLE_SLOT);
+        if let Some(timeout) = self.plan.idle_timeout {
+            self.idle_timer.arm(turn, turn.now + timeout);
         }
     }
 
@@ -401,7 +400,7 @@ impl ControlTask {
     }
 
     fn check_idle(&mut self, turn: &mut Turn<'_>) {
-        self.idle_timer = false;
+        self.idle_timer.fired();
         let Some(timeout) = self.plan.idle_timeout else { return };
         let mut idle_since = Some(self.last_demand);
         for (_, connection) in self.connections.values() {
@@ -410,8 +409,7 @@ impl ControlTask {
         let idle_since = idle_since.filter(|_| self.waiting.is_empty());
         let due = idle_since.unwrap_or(turn.now) + timeout;
         if due > turn.now {
-            self.idle_timer = true;
-            turn.set_timer(due, IDLE_SLOT);
+            self.idle_timer.arm(turn, due);
             return;
         }
         self.core.handle_activity(due - timeout, 0);
@@ -420,9 +418,11 @@ impl ControlTask {
     }
 
     /// Shuts the channel down; with a status, calls under way end with it.
-    fn close(&mut self, status: Option<Status>) {
+    fn close(&mut self, turn: &mut Turn<'_>, status: Option<Status>) {
         self.core.shutdown();
         self.finished = true;
+        self.waiting_timer.cancel(turn);
+        self.idle_timer.cancel(turn);
         if let Some(status) = status {
             for connection in self.all.iter().filter_map(Weak::upgrade) {
                 let _ = connection.inbox.send(Command::Close(status.clone()));
@@ -469,7 +469,13 @@ impl Task for ControlTask {
                 self.core.handle_timeout(turn.now);
             }
             IDLE_SLOT => self.check_idle(turn),
-            _ => self.sweep(turn.now),
+            _ => {
+                self.waiting_timer.fired();
+                self.sweep(turn.now);
+                if let Some(next) = self.waiting.iter().filter_map(|call| call.deadline).min() {
+                    self.waiting_timer.arm(turn, next);
+                }
+            }
         }
         self.act(turn);
         if self.released {
