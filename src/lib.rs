@@ -19,6 +19,8 @@ mod call;
 pub mod client;
 mod engine;
 mod error;
+#[cfg(test)]
+mod fault_injection;
 mod net;
 pub mod rpc;
 pub mod server;

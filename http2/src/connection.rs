@@ -318,6 +318,11 @@ impl Connection {
         self.streams.len()
     }
 
+    /// Octets of DATA that wait for credit or room, on all streams.
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+
     /// What has passed through the connection so far.
     pub fn stats(&self) -> &Stats {
         &self.stats

@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use lariat_http2::{Config as Http2Config, Keepalive};
@@ -24,6 +24,7 @@ use crate::Error;
 use crate::call::interceptor::{Chain, EncodedMessage, Interceptor, Octets};
 use crate::call::{CallOptions, Inbound, Outbound, Receiver, Request};
 use crate::engine::Engine;
+use crate::net::clock;
 use crate::rpc::{
     Cardinality, Codec, DEFAULT_MAX_RECEIVE_SIZE, Metadata, PREFIX_LEN, Status, check_send_len,
     message_prefix, request_head,
@@ -218,7 +219,7 @@ impl Channel {
         let CallHead { method, subtype, metadata, options, responses, is_intercepted } = head;
         let defaults = &self.shared.defaults;
         let timeout = options.timeout.or(defaults.timeout);
-        let timeout = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let timeout = timeout.and_then(|timeout| clock::now().checked_add(timeout));
         let call = Arc::new(Call {
             method: method.clone(),
             subtype,
@@ -482,7 +483,7 @@ impl ChannelBuilder {
             ..Config::new(self.target.clone())
         };
         let core = Core::new(config, Arc::new(PickFirstBuilder), seed);
-        home.spawn(Box::new(ControlTask::new(Arc::clone(&control), core, plan, Instant::now())));
+        home.spawn(Box::new(ControlTask::new(Arc::clone(&control), core, plan, clock::now())));
         let shared = Shared {
             control,
             target: self.target,
@@ -498,6 +499,10 @@ impl ChannelBuilder {
 
 /// A number that differs between channels and processes: the standard library's source of per-map keys.
 fn seed() -> u64 {
+    #[cfg(test)]
+    if let Some(network) = crate::net::simulation::Network::current() {
+        return network.random();
+    }
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0)
 }

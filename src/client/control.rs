@@ -19,7 +19,7 @@ use super::session::{ClientSession, Command, ConnectionHandle};
 use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId};
 use super::target::Target;
 use crate::call::Link;
-use crate::net::{Address, Inbox, LazyTimer, LoopHandle, Note, Place, Task, TimerId, Turn};
+use crate::net::{Address, Inbox, LazyTimer, LoopHandle, Note, Place, Task, TimerId, Turn, clock};
 use crate::rpc::Status;
 
 const INBOX_SLOT: u32 = 0;
@@ -265,7 +265,7 @@ impl ControlTask {
             self.waiting_timer.arm(turn, deadline);
         }
         // Both may have come about before the link and the timer were there to tell, and since the turn began.
-        let now = Instant::now();
+        let now = clock::now();
         let is_over = call.has_expired(now) || !is_wanted;
         self.waiting.push(call);
         if is_over {

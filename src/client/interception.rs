@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::channel::Channel;
 use super::method::Method;
@@ -19,7 +19,7 @@ use crate::call::interceptor::{
 };
 use crate::call::{CallOptions, Inbound, MethodKind, Receiver, Request, Response};
 use crate::engine::{sleep, spawn};
-use crate::net::LoopHandle;
+use crate::net::{LoopHandle, clock};
 use crate::rpc::{Cardinality, Metadata, PREFIX_LEN, Payload, Status};
 
 /// How long after its deadline a call is ended here. The call over the wire ends by a timer of its own, and
@@ -48,7 +48,7 @@ async fn run(chain: Arc<Chain>, wire: Wire, mut guarded: Guarded) {
         Body::Message(_) => None,
     };
     let mut carrier = Attach::new(Some(Arc::clone(&user)), outbound);
-    let left = call.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let left = call.deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
     let mut timeout = pin!(left.map(|left| sleep(left + DEADLINE_SLACK)));
     let result = {
         let mut outcome = pin!(wire.call(&chain, call, &user));

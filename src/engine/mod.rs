@@ -88,6 +88,14 @@ impl Engine {
         event_loop.get().block_on(future)
     }
 
+    /// The loop of a current-thread engine, for a simulation that runs it.
+    #[cfg(test)]
+    pub(crate) fn with_loop<R>(&self, work: impl FnOnce(&mut EventLoop) -> R) -> R {
+        let local = self.shared.local.as_ref().unwrap();
+        let event_loop = local.lock().unwrap_or_else(PoisonError::into_inner).take();
+        work(Returning { event_loop, to: local }.get())
+    }
+
     /// How many loops there are.
     pub fn loops(&self) -> usize {
         self.shared.loops.len()

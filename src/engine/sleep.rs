@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use crate::net::{Alarm, LoopHandle};
+use crate::net::{Alarm, LoopHandle, clock};
 
 /// The longest time that is told from never: a hundred years. Anything longer could be too much for an [`Instant`].
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// Waits for at least `duration`. Works in handlers, under [`Engine::block_on`], and under any executor: off the
 /// engine's own threads the process's default engine keeps the time.
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { deadline: Instant::now() + duration.min(LONGEST), alarm: None }
+    Sleep { deadline: clock::now() + duration.min(LONGEST), alarm: None }
 }
 
 /// The future of [`sleep`].
@@ -32,7 +32,7 @@ impl Future for Sleep {
         if let Some((_, alarm)) = &self.alarm {
             return alarm.poll(cx.waker());
         }
-        if Instant::now() >= self.deadline {
+        if clock::now() >= self.deadline {
             return Poll::Ready(());
         }
         let alarm = Arc::new(Alarm::default());

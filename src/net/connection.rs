@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use lariat_frame::WriteBuf;
 
+#[cfg(test)]
+use super::session::Audit;
 use super::session::{CloseReason, Session, SessionState, Turn};
 use super::socket::{Peer, Socket};
 use super::timers::TimerId;
@@ -40,6 +42,15 @@ pub(super) struct Connection {
     pub(super) touched: bool,
     /// In the loop's list of connections to drive again although no event came.
     pub(super) queued_again: bool,
+}
+
+/// What became possible at a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Edge {
+    pub(crate) readable: bool,
+    /// The peer has ended its side, or the connection has failed.
+    pub(crate) read_closed: bool,
+    pub(crate) writable: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +97,11 @@ impl Connection {
         Connection { phase: Phase::Open, readable: true, writable: true, ..Self::connecting(socket, session) }
     }
 
+    #[cfg(test)]
+    pub(super) fn audit(&self) -> Option<Audit> {
+        self.session.as_ref().and_then(|session| session.audit())
+    }
+
     pub(super) fn register(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
         self.socket.register(registry, token)
     }
@@ -110,10 +126,10 @@ impl Connection {
         self.socket.connected()
     }
 
-    pub(super) fn set_ready(&mut self, readable: bool, read_closed: bool, writable: bool) {
-        self.readable |= readable;
-        self.read_closed |= read_closed;
-        self.writable |= writable;
+    pub(super) fn set_ready(&mut self, edge: Edge) {
+        self.readable |= edge.readable;
+        self.read_closed |= edge.read_closed;
+        self.writable |= edge.writable;
     }
 
     pub(super) fn handle_wake(&mut self, turn: &mut Turn<'_>, slot: u32) {

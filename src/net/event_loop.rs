@@ -8,10 +8,15 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use super::connection::{Connection, Next};
+use super::clock;
+use super::connection::{Connection, Edge, Next};
 use super::listener::{Accepted, Listener};
 use super::mailbox::{self, EnteredThread, LoopHandle, Mailbox, Message, Note, Token};
+#[cfg(test)]
+use super::session::Audit;
 use super::session::{CloseReason, Ring, Session, Task, Turn};
+#[cfg(test)]
+use super::simulation::Network;
 use super::socket::Socket;
 use super::timers::Timers;
 
@@ -37,6 +42,9 @@ pub(crate) struct EventLoop {
     touched: Vec<Token>,
     parts: Parts,
     stopped: bool,
+    /// In place of the kernel.
+    #[cfg(test)]
+    network: Option<Network>,
 }
 
 /// What is needed to drive an entry, apart from the entry.
@@ -64,7 +72,7 @@ impl EventLoop {
         let poll = mio::Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
         let (handle, mailbox) = mailbox::mailbox(waker);
-        let now = Instant::now();
+        let now = clock::now();
         let event_loop = EventLoop {
             poll,
             events: mio::Events::with_capacity(EVENTS),
@@ -80,8 +88,45 @@ impl EventLoop {
                 now,
             },
             stopped: false,
+            #[cfg(test)]
+            network: Network::current(),
         };
         Ok((event_loop, handle))
+    }
+
+    /// One turn in a simulation. When it wants the next one, if nothing happens before.
+    #[cfg(test)]
+    pub(super) fn step(&mut self) -> Option<Instant> {
+        let Some(thread) = self.mailbox.enter() else { panic!("loops of a simulation take turns") };
+        thread.take_main();
+        self.turn(&thread);
+        let now = self.parts.now;
+        self.time_to_wait(&thread).map(|wait| now + wait)
+    }
+
+    /// What each open session holds.
+    #[cfg(test)]
+    pub(crate) fn audit(&self) -> Vec<Audit> {
+        let entries = self.parts.entries.iter();
+        entries
+            .filter_map(|(_, slot)| match &slot.entry {
+                Entry::Connection(connection) => connection.audit(),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Connections, listeners, tasks and timers that the loop has.
+    #[cfg(test)]
+    pub(crate) fn census(&self) -> [usize; 4] {
+        let count =
+            |is: fn(&Entry) -> bool| self.parts.entries.iter().filter(|(_, slot)| is(&slot.entry)).count();
+        [
+            count(|entry| matches!(entry, Entry::Connection(_))),
+            count(|entry| matches!(entry, Entry::Listener(_))),
+            count(|entry| matches!(entry, Entry::Task(_))),
+            self.parts.timers.len(),
+        ]
     }
 
     /// Runs until [`LoopHandle::stop`].
@@ -124,14 +169,14 @@ impl EventLoop {
     fn turn(&mut self, thread: &EnteredThread) {
         if thread.has_notes() {
             // What the future of `block_on` has just asked for leaves before the loop sleeps; polling it took time.
-            self.parts.now = Instant::now();
+            self.parts.now = clock::now();
             self.handle_notes(thread);
             self.finish_touched();
         }
         let wait = self.time_to_wait(thread);
-        let polled = self.poll.poll(&mut self.events, wait);
+        let polled = self.poll(wait);
         self.mailbox.wake_up();
-        self.parts.now = Instant::now();
+        self.parts.now = clock::now();
         if let Err(error) = polled {
             // Interrupted by a signal: nothing was lost. Anything else is a programming error that waiting cannot mend.
             assert!(error.kind() == io::ErrorKind::Interrupted, "epoll failed: {error}");
@@ -144,6 +189,15 @@ impl EventLoop {
         self.finish_touched();
     }
 
+    fn poll(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        #[cfg(test)]
+        if self.network.is_some() {
+            // Time passes when all loops of the simulation wait for it.
+            return Ok(());
+        }
+        self.poll.poll(&mut self.events, wait)
+    }
+
     fn time_to_wait(&mut self, thread: &EnteredThread) -> Option<Duration> {
         if !self.again.is_empty() || thread.has_notes() || self.stopped {
             return Some(Duration::ZERO);
@@ -152,7 +206,7 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let next = self.parts.timers.next_expiry()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        Some(next.saturating_duration_since(clock::now()))
     }
 
     fn handle_events(&mut self) {
@@ -167,31 +221,43 @@ impl EventLoop {
                 Some(Slot { entry: Entry::Task(_), .. }) | None => {}
             }
         }
+        #[cfg(test)]
+        if let Some(network) = &self.network {
+            for (token, edge) in network.take_edges() {
+                self.handle_edge(unpack(token), edge);
+            }
+        }
         let events = std::mem::replace(&mut self.events, mio::Events::with_capacity(0));
         for event in &events {
             if event.token() == WAKER {
                 continue;
             }
-            let token = unpack(event.token());
-            let writable = event.is_writable() || event.is_error() || event.is_write_closed();
             let read_closed = event.is_error() || event.is_read_closed();
-            let readable = event.is_readable() || read_closed;
-            let Some(slot) = self.parts.get(token) else { continue };
-            match &mut slot.entry {
-                Entry::Connection(connection) if connection.is_connecting() => self.handle_connected(token),
-                Entry::Connection(connection) => {
-                    connection.set_ready(readable, read_closed, writable);
-                    if readable {
-                        self.read(token);
-                    } else {
-                        self.touch(token);
-                    }
-                }
-                Entry::Listener(_) => self.accept(token),
-                Entry::Task(_) => {}
-            }
+            let edge = Edge {
+                readable: event.is_readable() || read_closed,
+                read_closed,
+                writable: event.is_writable() || event.is_error() || event.is_write_closed(),
+            };
+            self.handle_edge(unpack(event.token()), edge);
         }
         self.events = events;
+    }
+
+    fn handle_edge(&mut self, token: Token, edge: Edge) {
+        let Some(slot) = self.parts.get(token) else { return };
+        match &mut slot.entry {
+            Entry::Connection(connection) if connection.is_connecting() => self.handle_connected(token),
+            Entry::Connection(connection) => {
+                connection.set_ready(edge);
+                if edge.readable {
+                    self.read(token);
+                } else {
+                    self.touch(token);
+                }
+            }
+            Entry::Listener(_) => self.accept(token),
+            Entry::Task(_) => {}
+        }
     }
 
     fn handle_connected(&mut self, token: Token) {
@@ -202,7 +268,7 @@ impl EventLoop {
                 if let Some(timer) = connection.timer.take() {
                     turn.timers.cancel(timer);
                 }
-                connection.set_ready(true, false, true);
+                connection.set_ready(Edge { readable: true, read_closed: false, writable: true });
                 connection.open(&mut turn, peer);
                 self.touch(token);
             }

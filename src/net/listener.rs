@@ -15,6 +15,8 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use super::address::Address;
 use super::mailbox::{ListenerId, LoopHandle};
 use super::session::Session;
+#[cfg(test)]
+use super::simulation::{Network, WireListener};
 use super::socket::{Peer, Socket, set_tcp_user_timeout};
 
 /// Connections that the kernel completes and holds until they are accepted: what a burst of clients may need.
@@ -47,6 +49,9 @@ pub(crate) struct BoundListener {
 enum Kind {
     Tcp(TcpListener),
     Unix(UnixListener),
+    /// A listener of a simulation.
+    #[cfg(test)]
+    Wire(WireListener),
 }
 
 impl BoundListener {
@@ -56,6 +61,11 @@ impl BoundListener {
         place: Place,
         factory: Arc<dyn SessionFactory>,
     ) -> io::Result<Self> {
+        #[cfg(test)]
+        if let Some(network) = Network::current() {
+            let kind = Kind::Wire(network.listen(address));
+            return Ok(BoundListener { kind, address: address.clone(), place, factory });
+        }
         let kind = match address {
             Address::Tcp(address) => {
                 let socket =
@@ -84,6 +94,8 @@ impl BoundListener {
         let address = match &kind {
             Kind::Tcp(listener) => Address::Tcp(listener.local_addr()?),
             Kind::Unix(_) => address.clone(),
+            #[cfg(test)]
+            Kind::Wire(_) => address.clone(),
         };
         Ok(BoundListener { kind, address, place, factory })
     }
@@ -94,6 +106,8 @@ impl BoundListener {
         match &self.kind {
             Kind::Tcp(listener) => set_tcp_user_timeout(SockRef::from(listener), timeout),
             Kind::Unix(_) => Ok(()),
+            #[cfg(test)]
+            Kind::Wire(_) => Ok(()),
         }
     }
 
@@ -155,6 +169,11 @@ impl Listener {
         match &mut self.bound.kind {
             Kind::Tcp(listener) => listener.register(registry, token, mio::Interest::READABLE),
             Kind::Unix(listener) => listener.register(registry, token, mio::Interest::READABLE),
+            #[cfg(test)]
+            Kind::Wire(listener) => {
+                listener.register(token);
+                Ok(())
+            }
         }
     }
 
@@ -196,6 +215,11 @@ impl Listener {
             Kind::Unix(listener) => {
                 let (stream, peer) = listener.accept()?;
                 Ok((Socket::Unix(stream), Peer::Unix(peer.as_pathname().map(Into::into))))
+            }
+            #[cfg(test)]
+            Kind::Wire(listener) => {
+                let (socket, peer) = listener.accept()?;
+                Ok((Socket::Wire(socket), peer))
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod address;
 mod alarm;
+pub(crate) mod clock;
 mod connection;
 mod descriptors;
 mod event_loop;
@@ -14,6 +15,8 @@ mod lazy_timer;
 mod listener;
 mod mailbox;
 mod session;
+#[cfg(test)]
+pub(crate) mod simulation;
 mod socket;
 mod timers;
 
@@ -26,6 +29,8 @@ pub(crate) use lazy_timer::LazyTimer;
 pub(crate) use listener::{BoundListener, Place, SessionFactory};
 pub use mailbox::on_event_loop;
 pub(crate) use mailbox::{ListenerId, LoopHandle, Note};
+#[cfg(test)]
+pub(crate) use session::Audit;
 pub(crate) use session::{CloseReason, Session, SessionState, Task, Turn};
 pub use socket::Peer;
 pub(crate) use timers::TimerId;

@@ -70,6 +70,21 @@ pub(crate) trait Session: Send {
     fn user_timeout(&self) -> Option<Duration> {
         None
     }
+    /// What the session holds, while it is open.
+    #[cfg(test)]
+    fn audit(&self) -> Option<Audit>;
+}
+
+/// What a session holds, for tests that look for what was left behind.
+#[cfg(test)]
+#[derive(Clone, Debug)]
+pub(crate) struct Audit {
+    pub(crate) calls: usize,
+    pub(crate) streams: usize,
+    /// Octets of DATA that wait for credit.
+    pub(crate) queued: usize,
+    pub(crate) send_window: i64,
+    pub(crate) receive_window: i64,
 }
 
 /// What a session wants of its socket.

@@ -13,12 +13,17 @@ use mio::{Interest, Registry};
 use socket2::SockRef;
 
 use super::Address;
+#[cfg(test)]
+use super::simulation::{Network, WireSocket};
 
 /// A non-blocking connected (or connecting) stream socket.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// An end of a wire in memory.
+    #[cfg(test)]
+    Wire(WireSocket),
 }
 
 /// The kernel counts this time in milliseconds, as a C `int`.
@@ -50,6 +55,10 @@ impl fmt::Display for Peer {
 impl Socket {
     /// Starts to connect without blocking; the socket becomes writable when that has ended either way.
     pub(crate) fn connect(address: &Address) -> io::Result<Socket> {
+        #[cfg(test)]
+        if let Some(network) = Network::current() {
+            return Ok(Socket::Wire(network.connect(address)));
+        }
         match address {
             Address::Tcp(address) => TcpStream::connect(*address).map(Socket::Tcp),
             Address::Unix(path) => UnixStream::connect(path).map(Socket::Unix),
@@ -65,6 +74,8 @@ impl Socket {
         let error = match self {
             Socket::Tcp(stream) => stream.take_error()?,
             Socket::Unix(stream) => stream.take_error()?,
+            #[cfg(test)]
+            Socket::Wire(wire) => return wire.connected(),
         };
         if let Some(error) = error {
             return Err(error);
@@ -82,6 +93,8 @@ impl Socket {
             Socket::Unix(stream) => {
                 stream.peer_addr().map(|peer| Peer::Unix(peer.as_pathname().map(PathBuf::from)))
             }
+            #[cfg(test)]
+            Socket::Wire(wire) => Ok(wire.peer()),
         }
     }
 
@@ -90,6 +103,8 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => stream.set_nodelay(true),
             Socket::Unix(_) => Ok(()),
+            #[cfg(test)]
+            Socket::Wire(_) => Ok(()),
         }
     }
 
@@ -99,6 +114,8 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => set_tcp_user_timeout(SockRef::from(stream), timeout),
             Socket::Unix(_) => Ok(()),
+            #[cfg(test)]
+            Socket::Wire(_) => Ok(()),
         }
     }
 
@@ -106,6 +123,8 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => stream.read(buffer),
             Socket::Unix(stream) => stream.read(buffer),
+            #[cfg(test)]
+            Socket::Wire(wire) => wire.read(buffer),
         }
     }
 
@@ -113,6 +132,8 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => stream.write(octets),
             Socket::Unix(stream) => stream.write(octets),
+            #[cfg(test)]
+            Socket::Wire(wire) => wire.write(octets),
         }
     }
 
@@ -120,6 +141,8 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => stream.write_vectored(octets),
             Socket::Unix(stream) => stream.write_vectored(octets),
+            #[cfg(test)]
+            Socket::Wire(wire) => wire.write_vectored(octets),
         }
     }
 
@@ -128,6 +151,8 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(test)]
+            Socket::Wire(wire) => wire.shutdown_write(),
         }
     }
 
@@ -137,6 +162,11 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => stream.register(registry, token, interests),
             Socket::Unix(stream) => stream.register(registry, token, interests),
+            #[cfg(test)]
+            Socket::Wire(wire) => {
+                wire.register(token);
+                Ok(())
+            }
         }
     }
 }

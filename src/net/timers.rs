@@ -70,6 +70,12 @@ impl<T> Timers<T> {
         TimerId { index, generation }
     }
 
+    /// Timers that are set.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(crate) fn cancel(&mut self, id: TimerId) {
         let is_set =
             self.entries.get(id.index as usize).is_some_and(|entry| entry.generation == id.generation);

@@ -265,6 +265,19 @@ impl Session for ServerSession {
             _ => SessionState::Open,
         }
     }
+
+    #[cfg(test)]
+    fn audit(&self) -> Option<crate::net::Audit> {
+        let open = self.open.as_ref()?;
+        let windows = open.http2.flow_control();
+        Some(crate::net::Audit {
+            calls: open.calls.len(),
+            streams: open.http2.active_streams(),
+            queued: open.http2.queued(),
+            send_window: windows.send,
+            receive_window: windows.receive,
+        })
+    }
 }
 
 impl Open {

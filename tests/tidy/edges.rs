@@ -75,7 +75,11 @@ const TABLE: &str = "the edge table of ARCHITECTURE.md";
 pub(crate) fn check_parts(workspace: &Workspace) -> Vec<Finding> {
     let Some(manifest) = workspace.manifest("lariat") else { return Vec::new() };
     let exports = workspace.source("src/lib.rs").map(exports).unwrap_or_default();
-    let sources = workspace.sources.iter();
+    // Tests of several parts together are none themselves.
+    let is_in_a_part = |source: &&Source| {
+        !workspace.is_test(&source.path) || module_of(&source.path).is_some_and(|m| is_of_part(&m))
+    };
+    let sources = workspace.sources.iter().filter(is_in_a_part);
     sources.flat_map(|source| check_source(source, manifest, &exports)).collect()
 }
 
@@ -84,6 +88,10 @@ fn exports(root: &Source) -> BTreeMap<String, String> {
     let is_part = |path: &Path| path.segments.first().is_some_and(|first| part(first).is_some());
     let paths = root.paths().into_iter().filter(is_part);
     paths.map(|path| (path.name, path.segments[0].clone())).collect()
+}
+
+fn is_of_part(module: &[String]) -> bool {
+    module.first().is_some_and(|first| part(first).is_some())
 }
 
 fn part(name: &str) -> Option<&'static Part> {

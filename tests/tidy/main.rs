@@ -32,6 +32,11 @@ fn pure_parts_have_no_clock_lock_thread_or_socket() {
 }
 
 #[test]
+fn the_engine_reads_the_time_in_one_place() {
+    assert_none(purity::check_clock(&PROJECT));
+}
+
+#[test]
 fn every_source_file_is_compiled() {
     assert_none(orphans::check(&PROJECT));
 }

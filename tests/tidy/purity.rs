@@ -39,6 +39,27 @@ pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
     sources.flat_map(check_source).collect()
 }
 
+/// The one place of the engine that reads the time, so that a simulation can have a time of its own.
+const CLOCK: &str = "src/net/clock.rs";
+
+/// Finds other places that do.
+pub(crate) fn check_clock(workspace: &Workspace) -> Vec<Finding> {
+    let is_engine = |source: &&Source| source.path.starts_with("src/") && source.path != CLOCK;
+    let sources =
+        workspace.sources.iter().filter(is_engine).filter(|source| !workspace.is_test(&source.path));
+    let advice = "use crate::net::clock::now";
+    let finding =
+        |path: &str, line| Finding::new(path, line, "a clock of its own (Instant::now)".to_owned(), advice);
+    sources
+        .flat_map(|source| {
+            let reads = source.paths().into_iter().filter(|path| !path.in_test);
+            let reads =
+                reads.filter(|path| path.segments.ends_with(&["Instant".to_owned(), "now".to_owned()]));
+            reads.map(|path| finding(&source.path, path.line)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
 fn check_source(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |line, what: &str| {

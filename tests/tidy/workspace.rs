@@ -65,7 +65,7 @@ impl Workspace {
             .filter(|(path, _)| is_source(path))
             .map(|(path, text)| Source::new(path.as_str(), text.as_str()))
             .collect();
-        let test_files = sources.iter().flat_map(files_for_tests).collect();
+        let test_files = files_for_tests(&sources);
         let manifests = files.iter().filter_map(|(path, text)| Manifest::new(path, text)).collect();
         Workspace { files, sources, manifests, test_files }
     }
@@ -90,10 +90,20 @@ impl Workspace {
     }
 }
 
-/// Where the modules may be that a file declares for tests.
-fn files_for_tests(source: &Source) -> Vec<String> {
-    let declared = source.declarations().into_iter().filter(|declared| declared.in_test);
-    declared.flat_map(|declared| declared.files(&source.path)).collect()
+/// Where the modules may be that are declared for tests, and the modules of those.
+fn files_for_tests(sources: &[Source]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    loop {
+        let known = found.len();
+        for source in sources {
+            let all = found.contains(&source.path);
+            let declared = source.declarations().into_iter().filter(|declared| all || declared.in_test);
+            found.extend(declared.flat_map(|declared| declared.files(&source.path)));
+        }
+        if found.len() == known {
+            return found;
+        }
+    }
 }
 
 fn read_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) {
