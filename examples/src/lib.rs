@@ -8,8 +8,14 @@
 //! ```
 
 mod command_line;
+mod pair;
 
 pub use command_line::{Example, Flag, Options, Role, UsageError};
+
+/// The service of most examples, as `build.rs` generated it from `proto/echo.proto`.
+pub mod echo {
+    lariat::include_proto!("grpc.examples.echo");
+}
 
 /// The README's programs, compiled.
 #[cfg(doctest)]
