@@ -1,6 +1,6 @@
 //! `Deframer`: messages out of DATA payloads.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::message::{Message, PREFIX_LEN, Payload};
 use super::status::Status;
@@ -24,7 +24,7 @@ pub struct Deframer {
     prefix_len: u8,
     compressed: bool,
     /// Octets of the payload that have arrived.
-    assembled: BytesMut,
+    assembled: Vec<u8>,
     /// Octets of the payload that are still to come.
     missing: usize,
 }
@@ -37,7 +37,7 @@ impl Deframer {
             prefix: [0; PREFIX_LEN],
             prefix_len: 0,
             compressed: false,
-            assembled: BytesMut::new(),
+            assembled: Vec::new(),
             missing: 0,
         }
     }
@@ -61,6 +61,14 @@ impl Deframer {
         self.next_in_pieces(input)
     }
 
+    /// The one uncompressed message that `input` is to the octet, if that is so and nothing came before.
+    #[inline]
+    pub fn only<'a>(&self, input: &'a [u8]) -> Option<&'a [u8]> {
+        let (&[0, len @ ..], payload) = input.split_first_chunk::<PREFIX_LEN>()? else { return None };
+        let is_whole = u32::from_be_bytes(len) as usize == payload.len();
+        (is_whole && self.prefix_len == 0 && payload.len() <= self.limit).then_some(payload)
+    }
+
     /// Octets that are still missing of a message whose length is known; 0 between messages.
     pub fn expected(&self) -> usize {
         self.missing
@@ -72,17 +80,20 @@ impl Deframer {
     }
 
     /// To be called when the stream has ended: INTERNAL if it ended inside of a message.
+    #[inline]
     pub fn finish(&self) -> Result<(), Status> {
-        if !self.is_inside_message() {
-            return Ok(());
-        }
+        if self.is_inside_message() { Err(self.cut_short()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn cut_short(&self) -> Status {
         let prefix_missing = PREFIX_LEN - usize::from(self.prefix_len);
-        Err(Status::internal(match prefix_missing {
+        Status::internal(match prefix_missing {
             0 => format!("the stream ended inside a message: {} octets of it are missing", self.missing),
             _ => format!(
                 "the stream ended inside the prefix of a message: {prefix_missing} octets of it are missing"
             ),
-        }))
+        })
     }
 
     /// The same as `next` for a message that began in an earlier payload or does not end in this one.
@@ -109,7 +120,7 @@ impl Deframer {
         if self.missing > 0 {
             return Ok(None);
         }
-        let payload: Bytes = std::mem::take(&mut self.assembled).freeze();
+        let payload = Bytes::from(std::mem::take(&mut self.assembled));
         Ok(Some(self.complete(Payload::Owned(payload))))
     }
 
@@ -122,7 +133,7 @@ impl Deframer {
             let arrived = self.assembled.len() + len;
             let grown = MAX_FIRST_ALLOCATION.max(self.assembled.len() * GROWTH).max(arrived);
             let whole = self.assembled.len() + self.missing;
-            self.assembled.reserve(grown.min(whole) - self.assembled.len());
+            self.assembled.reserve_exact(grown.min(whole) - self.assembled.len());
         }
         self.assembled.extend_from_slice(piece);
         self.missing -= len;

@@ -50,9 +50,9 @@ impl Handler {
     {
         let serve = Arc::new(serve);
         let endpoint = interception::unary::<C, _, _, _, _>(Arc::clone(&serve));
-        let start = move |start: Start<'_>| {
+        let start = move |start: Start<'_>, _: &mut Started| {
             let message = <C as Codec<Req>>::decode(start.message)?;
-            Ok((serve(Request::received(message, start.context)), Started::default()))
+            Ok(serve(Request::received(message, start.context)))
         };
         Handler::new::<C, Req, _, _>(name, MethodKind::Unary, endpoint, start, |responder, result| {
             responder.respond::<C, Resp>(result)
@@ -70,11 +70,11 @@ impl Handler {
     {
         let serve = Arc::new(serve);
         let endpoint = interception::server_streaming::<C, _, _, _, _>(Arc::clone(&serve));
-        let start = move |start: Start<'_>| {
+        let start = move |start: Start<'_>, started: &mut Started| {
             let message = <C as Codec<Req>>::decode(start.message)?;
-            let outbound = Outbound::new::<C>(Some(start.link), start.max_send_message_size);
-            let started = Started { outbound: Some(Arc::clone(outbound.stream())), inbound: None };
-            Ok((serve(Request::received(message, start.context), outbound), started))
+            let outbound = Outbound::new::<C>(Some(start.link.clone()), start.max_send_message_size);
+            started.outbound = Some(Arc::clone(outbound.stream()));
+            Ok(serve(Request::received(message, start.context), outbound))
         };
         Handler::new::<C, Req, _, _>(
             name,
@@ -96,10 +96,10 @@ impl Handler {
     {
         let serve = Arc::new(serve);
         let endpoint = interception::client_streaming::<C, _, _, _, _>(Arc::clone(&serve));
-        let start = move |start: Start<'_>| {
-            let inbound = Inbound::new::<C>(Some(start.link), Some(start.context));
-            let started = Started { inbound: Some(inbound.stream().clone()), outbound: None };
-            Ok((serve(inbound), started))
+        let start = move |start: Start<'_>, started: &mut Started| {
+            let inbound = Inbound::new::<C>(Some(start.link.clone()), Some(start.context));
+            started.inbound = Some(inbound.stream().clone());
+            Ok(serve(inbound))
         };
         Handler::new::<C, Req, _, _>(
             name,
@@ -121,14 +121,12 @@ impl Handler {
     {
         let serve = Arc::new(serve);
         let endpoint = interception::bidi_streaming::<C, _, _, _, _>(Arc::clone(&serve));
-        let start = move |start: Start<'_>| {
+        let start = move |start: Start<'_>, started: &mut Started| {
             let inbound = Inbound::new::<C>(Some(start.link.clone()), Some(start.context));
-            let outbound = Outbound::new::<C>(Some(start.link), start.max_send_message_size);
-            let started = Started {
-                inbound: Some(inbound.stream().clone()),
-                outbound: Some(Arc::clone(outbound.stream())),
-            };
-            Ok((serve(inbound, outbound), started))
+            let outbound = Outbound::new::<C>(Some(start.link.clone()), start.max_send_message_size);
+            started.inbound = Some(inbound.stream().clone());
+            started.outbound = Some(Arc::clone(outbound.stream()));
+            Ok(serve(inbound, outbound))
         };
         Handler::new::<C, Req, _, _>(name, MethodKind::BidiStreaming, endpoint, start, |responder, result| {
             responder.end(result)
@@ -144,7 +142,7 @@ impl Handler {
     ) -> Handler
     where
         C: Codec<Req>,
-        S: Fn(Start<'_>) -> Result<(Fut, Started), Status> + Send + Sync + 'static,
+        S: Fn(Start<'_>, &mut Started) -> Result<Fut, Status> + Send + Sync + 'static,
         Fut: Future + Send + 'static,
     {
         let start = Arc::new(start);

@@ -55,57 +55,58 @@ pub(super) fn behind(chain: &Arc<Chain>, handler: &Handler, path: Option<String>
     let (name, kind) = (handler.name(), handler.kind());
     match kind {
         MethodKind::Unary => {
-            let start = move |start: Start<'_>| {
+            let start = move |start: Start<'_>, _: &mut Started| {
                 let message = EncodedMessage::from_bytes(start.message.into_bytes());
                 let (inside, request) = (Arc::clone(&inside), Request::received(message, start.context));
-                Ok((async move { inside.unary(request).await }, Started::default()))
+                Ok(async move { inside.unary(request).await })
             };
             Handler::new::<Octets, EncodedMessage, _, _>(name, kind, endpoint, start, |responder, result| {
                 responder.respond::<Octets, EncodedMessage>(result)
             })
         }
         MethodKind::ClientStreaming => {
-            let start = move |start: Start<'_>| {
-                let inbound = Inbound::<EncodedMessage>::new::<Octets>(Some(start.link), None);
-                let started = Started { inbound: Some(inbound.stream().clone()), outbound: None };
+            let start = move |start: Start<'_>, started: &mut Started| {
+                let inbound = Inbound::<EncodedMessage>::new::<Octets>(Some(start.link.clone()), None);
+                started.inbound = Some(inbound.stream().clone());
                 let (inside, request) = (Arc::clone(&inside), Request::received((), start.context));
                 let response = SentOnce::default();
                 let messages = Messages {
                     requests: MessageReceiver::new(inbound),
                     responses: MessageSender::new(response.clone()),
                 };
-                Ok((async move { response.into_response(inside.stream(request, messages).await) }, started))
+                Ok(async move { response.into_response(inside.stream(request, messages).await) })
             };
             Handler::new::<Octets, EncodedMessage, _, _>(name, kind, endpoint, start, |responder, result| {
                 responder.respond::<Octets, EncodedMessage>(result)
             })
         }
         MethodKind::ServerStreaming | MethodKind::BidiStreaming => {
-            let start = move |start: Start<'_>| {
-                let (requests, inbound) = match kind.has_streaming_request() {
+            let start = move |start: Start<'_>, started: &mut Started| {
+                let requests = match kind.has_streaming_request() {
                     true => {
                         let inbound =
                             Inbound::<EncodedMessage>::new::<Octets>(Some(start.link.clone()), None);
-                        let stream = inbound.stream().clone();
-                        (MessageReceiver::new(inbound), Some(stream as _))
+                        started.inbound = Some(inbound.stream().clone());
+                        MessageReceiver::new(inbound)
                     }
                     false => {
                         let message = EncodedMessage::from_bytes(start.message.into_bytes());
-                        (MessageReceiver::new(ReceivedOnce(Some(message))), None)
+                        MessageReceiver::new(ReceivedOnce(Some(message)))
                     }
                 };
-                let outbound =
-                    Outbound::<EncodedMessage>::new::<Octets>(Some(start.link), start.max_send_message_size);
+                let outbound = Outbound::<EncodedMessage>::new::<Octets>(
+                    Some(start.link.clone()),
+                    start.max_send_message_size,
+                );
                 let stream = Arc::clone(outbound.stream());
-                let started = Started { inbound, outbound: Some(Arc::clone(&stream)) };
+                started.outbound = Some(Arc::clone(&stream));
                 let messages = Messages { requests, responses: MessageSender::new(outbound) };
                 let (inside, request) = (Arc::clone(&inside), Request::received((), start.context));
-                let run = async move {
+                Ok(async move {
                     let trailers = inside.stream(request, messages).await?;
                     stream.set_trailers(trailers);
                     Ok(())
-                };
-                Ok((run, started))
+                })
             };
             Handler::new::<Octets, EncodedMessage, _, _>(name, kind, endpoint, start, |responder, result| {
                 responder.end(result)

@@ -14,7 +14,7 @@ pub(super) struct Start<'a> {
     /// The request, for methods that have one; empty for the others.
     pub(super) message: Payload<'a>,
     /// Where the session listens for the streams of the call.
-    pub(super) link: Link,
+    pub(super) link: &'a Link,
     pub(super) max_send_message_size: usize,
 }
 
@@ -27,8 +27,17 @@ pub(super) struct Started {
 
 /// A handler's future, started and polled by the session, with its type erased.
 pub(super) trait Invocation: Send {
-    /// Decodes the request and makes the future. A run that has ended or was cleared may be followed by another.
-    fn start(&mut self, start: Start<'_>) -> Result<Started, Status>;
+    /// Decodes the request, makes the future and polls it for the first time, as [`poll`](Invocation::poll) does. A run
+    /// that has ended or was cleared may be followed by another.
+    ///
+    /// `started` is filled before the future is polled, so that a panic does not lose it.
+    fn start(
+        &mut self,
+        start: Start<'_>,
+        started: &mut Started,
+        cx: &mut Context<'_>,
+        responder: &mut Responder<'_>,
+    ) -> Result<Poll<()>, Status>;
     /// Polls the future; if it is ready, hands its output to the responder and drops it.
     fn poll(&mut self, cx: &mut Context<'_>, responder: &mut Responder<'_>) -> Poll<()>;
     /// Drops the future.
@@ -50,15 +59,22 @@ impl<S, Fut: Future> Invoke<S, Fut> {
 
 impl<S, Fut> Invocation for Invoke<S, Fut>
 where
-    S: Fn(Start<'_>) -> Result<(Fut, Started), Status> + Send + Sync,
+    S: Fn(Start<'_>, &mut Started) -> Result<Fut, Status> + Send + Sync,
     Fut: Future + Send,
 {
-    fn start(&mut self, start: Start<'_>) -> Result<Started, Status> {
-        let (future, started) = (self.start)(start)?;
+    fn start(
+        &mut self,
+        start: Start<'_>,
+        started: &mut Started,
+        cx: &mut Context<'_>,
+        responder: &mut Responder<'_>,
+    ) -> Result<Poll<()>, Status> {
+        let future = (self.start)(start, started)?;
         self.future.set(Some(future));
-        Ok(started)
+        Ok(self.poll(cx, responder))
     }
 
+    #[inline]
     fn poll(&mut self, cx: &mut Context<'_>, responder: &mut Responder<'_>) -> Poll<()> {
         let Some(future) = self.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
         match future.poll(cx) {

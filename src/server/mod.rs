@@ -5,6 +5,7 @@
 //! write, else it waits in the session until it is woken.
 
 mod builder;
+mod calls;
 mod handler;
 mod interception;
 mod invocation;

@@ -9,14 +9,14 @@ use std::time::Duration;
 use lariat_frame::hpack::HeaderList;
 use lariat_frame::{ErrorCode, WriteBuf};
 use lariat_http2::{Connection, Event, HeaderBlock, HeadersKind, Initiator, Stats, StreamKey};
-use slab::Slab;
 
 use super::builder::Shared;
+use super::calls::{Call, Calls};
 use super::invocation::{Invocation, Start, Started};
 use super::responder::Responder;
 use super::shutdown::Phase;
-use crate::call::{CallContext, CancellationToken, Link, OutboundStream, Receiver};
-use crate::net::{CloseReason, LazyTimer, Note, Peer, Session, SessionFactory, SessionState, TimerId, Turn};
+use crate::call::{CallContext, Link};
+use crate::net::{CloseReason, LazyTimer, Note, Peer, Session, SessionFactory, SessionState, Turn};
 use crate::rpc::{Cardinality, Metadata, PREFIX_LEN, Payload, Rejection, RequestHead, ServerCall, Status};
 
 /// The slot of the connection's own timer.
@@ -32,7 +32,7 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 const DEADLINE_SLACK: Duration = Duration::from_millis(10);
 /// Header lists whose route is remembered. Clients send few distinct ones that repeat to the octet.
 const CACHED_ROUTES: usize = 16;
-/// Runs and tokens kept for the next calls.
+/// Runs kept for the next calls.
 const KEPT: usize = 64;
 
 /// Makes the sessions of a listener.
@@ -81,14 +81,12 @@ struct Open {
     shared: Arc<Shared>,
     http2: Connection,
     peer: Peer,
+    /// Where the call that starts is reached; its slot changes from call to call.
     link: Link,
-    calls: Slab<Call>,
+    calls: Calls,
     routes: Vec<KnownRoute>,
     next_route: usize,
-    /// One waker a slot of `calls`, made at its first use.
-    wakers: Vec<Waker>,
     idle_runs: Vec<(u32, Box<dyn Invocation>)>,
-    idle_tokens: Vec<CancellationToken>,
     timer: LazyTimer,
     /// For giving memory back.
     rest_timer: LazyTimer,
@@ -103,23 +101,8 @@ struct KnownRoute {
     timeout: Option<Duration>,
 }
 
-/// One call on the connection.
-struct Call {
-    key: StreamKey,
-    route: u32,
-    grammar: ServerCall,
-    /// Until the handler starts.
-    context: Option<CallContext>,
-    cancellation: CancellationToken,
-    deadline: Option<TimerId>,
-    run: Option<Box<dyn Invocation>>,
-    inbound: Option<Arc<dyn Receiver>>,
-    outbound: Option<Arc<OutboundStream>>,
-    /// The handler's outcome, while messages it sent before wait for the client's window.
-    ended: Option<Result<(), Status>>,
-}
-
 impl Call {
+    #[inline]
     fn responder<'a>(
         &self,
         http2: &'a mut Connection,
@@ -162,12 +145,10 @@ impl Session for ServerSession {
             http2,
             peer,
             link,
-            calls: Slab::new(),
+            calls: Calls::default(),
             routes: Vec::new(),
             next_route: 0,
-            wakers: Vec::new(),
             idle_runs: Vec::new(),
-            idle_tokens: Vec::new(),
             timer: LazyTimer::new(CONNECTION_SLOT),
             rest_timer: LazyTimer::new(REST_SLOT),
             counted: Stats::default(),
@@ -196,7 +177,7 @@ impl Session for ServerSession {
             let phase = open.shared.sessions.phase();
             open.enter_phase(turn, out, phase);
         } else {
-            open.poll_call(turn, out, slot as usize);
+            open.poll_call(turn, out, slot);
         }
     }
 
@@ -207,14 +188,10 @@ impl Session for ServerSession {
             open.http2.handle_timeout(turn.now, out);
         } else if slot == REST_SLOT {
             open.rest(out);
-        } else if let Some(call) = open.calls.get_mut(slot as usize) {
-            call.deadline = None;
+        } else if let Some(call) = open.calls.get_mut(slot) {
+            call.timer = None;
             let key = call.key;
-            open.cancel_call(
-                turn,
-                slot as usize,
-                Status::deadline_exceeded("the deadline of the call has passed"),
-            );
+            open.cancel_call(turn, slot, Status::deadline_exceeded("the deadline of the call has passed"));
             open.http2.reset(key, ErrorCode::CANCEL, out);
         }
     }
@@ -228,7 +205,7 @@ impl Session for ServerSession {
         if let Some(next) = open.http2.poll_timeout() {
             open.timer.arm(turn, next);
         }
-        if open.calls.capacity() > 0 {
+        if open.calls.has_memory() {
             open.rest_timer.arm(turn, turn.now + REST_AFTER);
         }
     }
@@ -250,7 +227,7 @@ impl Session for ServerSession {
             open.count();
             let rule = open.http2.close_reason().map_or(lost(&reason), |reason| reason.rule);
             self.shared.counters.count(|stats| *stats.connections_ended.entry(rule).or_default() += 1);
-            for index in 0..open.calls.capacity() {
+            for index in open.calls.indices() {
                 open.cancel_call(turn, index, Status::cancelled("the client's connection was lost"));
             }
             open.timer.cancel(turn);
@@ -288,35 +265,33 @@ impl Open {
             }
             Event::Headers { stream, token, end_stream, .. } => {
                 if end_stream && self.is_current(token, stream) {
-                    self.handle_end_stream(turn, out, token as usize);
+                    self.handle_end_stream(turn, out, token);
                 }
             }
             Event::Data { stream, token, payload, end_stream } => {
-                if self.is_current(token, stream) {
-                    self.handle_data(turn, out, token as usize, payload, end_stream);
-                }
+                self.handle_data(turn, out, stream, token, payload, end_stream);
             }
             Event::Reset { stream, token, code, by, .. } => {
-                if self.is_current(token, stream) {
+                if let Some(call) = self.calls.get_mut(token).filter(|call| call.key == stream) {
                     let rule = match by {
                         Initiator::Remote => None,
                         Initiator::Library(rule) => Some(rule),
                     };
-                    let status = self.calls[token as usize].grammar.handle_reset(code, rule, false);
-                    self.cancel_call(turn, token as usize, status);
+                    let status = call.grammar.handle_reset(code, rule, false);
+                    self.cancel_call(turn, token, status);
                 }
             }
             Event::Writable { stream, token } => {
                 if self.is_current(token, stream) {
-                    self.move_streams(turn, out, token as usize);
+                    self.move_streams(turn, out, token);
                 }
             }
             Event::Ready | Event::GoAway { .. } | Event::StreamsAvailable | Event::Closed => {}
         }
     }
 
-    fn is_current(&self, token: u32, stream: StreamKey) -> bool {
-        self.calls.get(token as usize).is_some_and(|call| call.key == stream)
+    fn is_current(&mut self, token: u32, stream: StreamKey) -> bool {
+        self.calls.get_mut(token).is_some_and(|call| call.key == stream)
     }
 
     fn begin_call(
@@ -337,35 +312,31 @@ impl Open {
             },
         };
         let deadline = timeout.and_then(|timeout| turn.now.checked_add(timeout));
-        let cancellation = self.idle_tokens.pop().unwrap_or_default();
-        let context = CallContext {
-            metadata: Metadata::received(headers),
-            peer: self.peer.clone(),
-            deadline,
-            cancellation: cancellation.clone(),
-        };
         let streaming = self.shared.router.route(route).handler.kind().has_streaming_request();
         let requests = if streaming { Cardinality::Many } else { Cardinality::One };
         let index = self.calls.insert(Call {
             key,
             route,
             grammar: ServerCall::new(requests, self.shared.options.max_receive_message_size),
-            context: Some(context),
-            cancellation,
-            deadline: None,
+            headers: Some(headers),
+            deadline,
+            timer: None,
             run: None,
             inbound: None,
             outbound: None,
             ended: None,
         });
-        self.http2.set_token(key, index as u32);
+        self.http2.set_token(key, index);
         if let Some(deadline) = deadline {
-            self.calls[index].deadline = Some(turn.set_timer(deadline + DEADLINE_SLACK, index as u32));
+            let timer = turn.set_timer(deadline + DEADLINE_SLACK, index);
+            if let Some(call) = self.calls.get_mut(index) {
+                call.timer = Some(timer);
+            }
         }
         if streaming {
             self.start_run(turn, out, index, Payload::Borrowed(&[]));
         }
-        if end_stream && self.is_current(index as u32, key) {
+        if end_stream && self.is_current(index, key) {
             self.handle_end_stream(turn, out, index);
         }
     }
@@ -419,11 +390,12 @@ impl Open {
         &mut self,
         turn: &mut Turn<'_>,
         out: &mut WriteBuf,
-        index: usize,
+        key: StreamKey,
+        index: u32,
         payload: &[u8],
         end_stream: bool,
     ) {
-        let call = &mut self.calls[index];
+        let Some(call) = self.calls.get_mut(index).filter(|call| call.key == key) else { return };
         let Some(inbound) = &call.inbound else {
             return match call.grammar.handle_one(payload, end_stream) {
                 // The whole request is here; the handler starts on the octets where they were read, if it lies in one.
@@ -459,8 +431,8 @@ impl Open {
         }
     }
 
-    fn handle_end_stream(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize) {
-        let call = &mut self.calls[index];
+    fn handle_end_stream(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: u32) {
+        let Some(call) = self.calls.get_mut(index) else { return };
         let Some(inbound) = &call.inbound else {
             return match call.grammar.handle_one(&[], true) {
                 Ok(Some(message)) => self.start_run(turn, out, index, message.payload),
@@ -475,52 +447,76 @@ impl Open {
         }
     }
 
-    /// Starts the handler and polls it once.
-    fn start_run(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize, message: Payload<'_>) {
-        let call = &mut self.calls[index];
-        let Some(context) = call.context.take() else { return };
+    /// Starts the handler, which polls it once.
+    fn start_run(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: u32, message: Payload<'_>) {
+        self.link.note.slot = index;
+        let Some(place) = self.calls.place(index) else { return };
+        let Some(call) = &mut place.call else { return };
+        let Some(headers) = call.headers.take() else { return };
         let route = call.route;
         let mut run = match self.idle_runs.iter().rposition(|(id, _)| *id == route) {
-            Some(place) => self.idle_runs.swap_remove(place).1,
+            Some(at) => self.idle_runs.swap_remove(at).1,
             None => self.shared.router.route(route).handler.invocation(),
         };
-        let link =
-            Link { handle: self.link.handle.clone(), note: Note { token: turn.token, slot: index as u32 } };
+        let context = CallContext {
+            metadata: Metadata::received(headers),
+            peer: self.peer.clone(),
+            deadline: call.deadline,
+            cancellation: place.cancellation.get_or_insert_default().clone(),
+        };
         let max_send_message_size = self.shared.options.max_send_message_size;
-        let start = Start { context, message, link, max_send_message_size };
-        match catch_unwind(AssertUnwindSafe(|| run.start(start))).unwrap_or_else(|_| Err(panicked())) {
-            Ok(Started { inbound, outbound }) => {
-                call.inbound = inbound;
-                call.outbound = outbound;
-                call.run = Some(run);
-                self.poll_call(turn, out, index);
-            }
-            Err(status) => self.fail_call(turn, out, index, &status),
+        let start = Start { context, message, link: &self.link, max_send_message_size };
+        let waker = place.waker.get_or_insert_with(|| waker(&self.link));
+        let mut cx = Context::from_waker(waker);
+        let mut started = Started::default();
+        let mut responder = call.responder(&mut self.http2, &self.shared, out);
+        let polled =
+            catch_unwind(AssertUnwindSafe(|| run.start(start, &mut started, &mut cx, &mut responder)));
+        let ended = responder.ended.take();
+        (call.inbound, call.outbound) = (started.inbound, started.outbound);
+        match polled {
+            Ok(Ok(poll)) => self.handle_polled(turn, out, index, run, poll, ended),
+            Ok(Err(status)) => self.fail_call(turn, out, index, &status),
+            Err(_) => self.fail_call(turn, out, index, &panicked()),
         }
     }
 
     /// Polls the handler of a call, if it still runs, and moves what its streams hold.
-    fn poll_call(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize) {
-        while self.wakers.len() <= index {
-            let note = Note { token: turn.token, slot: self.wakers.len() as u32 };
-            let handle = self.link.handle.clone();
-            self.wakers.push(Waker::from(Arc::new(CallWaker { link: Link { handle, note } })));
-        }
-        let Some(call) = self.calls.get_mut(index) else { return };
-        if call.run.is_none() {
+    fn poll_call(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: u32) {
+        let Some(place) = self.calls.place(index) else { return };
+        let Some(call) = &mut place.call else { return };
+        let (Some(mut run), Some(waker)) = (call.run.take(), &place.waker) else {
             return self.move_streams(turn, out, index);
-        }
+        };
+        let mut cx = Context::from_waker(waker);
         let mut responder = call.responder(&mut self.http2, &self.shared, out);
-        let Some(run) = &mut call.run else { return };
-        let mut cx = Context::from_waker(&self.wakers[index]);
         let polled = catch_unwind(AssertUnwindSafe(|| run.poll(&mut cx, &mut responder)));
         let ended = responder.ended.take();
         match polled {
-            Ok(Poll::Pending) => self.move_streams(turn, out, index),
-            Ok(Poll::Ready(())) => {
-                if let Some(run) = call.run.take() {
-                    keep(&mut self.idle_runs, (call.route, run));
-                }
+            Ok(poll) => self.handle_polled(turn, out, index, run, poll, ended),
+            Err(_) => self.fail_call(turn, out, index, &panicked()),
+        }
+    }
+
+    /// A handler was polled. If it is done, `ended` is how its response ended, if that is a stream.
+    #[inline]
+    fn handle_polled(
+        &mut self,
+        turn: &mut Turn<'_>,
+        out: &mut WriteBuf,
+        index: u32,
+        run: Box<dyn Invocation>,
+        poll: Poll<()>,
+        ended: Option<Result<(), Status>>,
+    ) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        match poll {
+            Poll::Pending => {
+                call.run = Some(run);
+                self.move_streams(turn, out, index);
+            }
+            Poll::Ready(()) => {
+                keep(&mut self.idle_runs, (call.route, run));
                 match ended {
                     // A streaming response: its trailers follow its messages.
                     Some(result) => {
@@ -530,16 +526,11 @@ impl Open {
                     None => self.end_call(turn, index),
                 }
             }
-            Err(_) => {
-                call.run = None;
-                let status = panicked();
-                self.fail_call(turn, out, index, &status);
-            }
         }
     }
 
     /// Moves messages between the handler's streams and the connection, and ends the call when all is sent.
-    fn move_streams(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize) {
+    fn move_streams(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: u32) {
         let Some(call) = self.calls.get_mut(index) else { return };
         if let Some(inbound) = &call.inbound {
             let consumed = inbound.take_consumed();
@@ -579,8 +570,8 @@ impl Open {
     }
 
     /// Ends a call by an error of the library: whatever its handler does is dropped.
-    fn fail_call(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize, status: &Status) {
-        let call = &mut self.calls[index];
+    fn fail_call(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: u32, status: &Status) {
+        let Some(call) = self.calls.get_mut(index) else { return };
         let mut responder = call.responder(&mut self.http2, &self.shared, out);
         match &call.outbound {
             Some(outbound) if outbound.headers_sent() => responder.send_trailers(&Err(status.clone())),
@@ -590,9 +581,12 @@ impl Open {
     }
 
     /// Drops a call's handler and tells whoever holds its streams why.
-    fn cancel_call(&mut self, turn: &mut Turn<'_>, index: usize, status: Status) {
-        let Some(call) = self.calls.get_mut(index) else { return };
-        call.cancellation.cancel();
+    fn cancel_call(&mut self, turn: &mut Turn<'_>, index: u32, status: Status) {
+        let Some(place) = self.calls.place(index) else { return };
+        if let Some(cancellation) = &place.cancellation {
+            cancellation.cancel();
+        }
+        let Some(call) = &mut place.call else { return };
         if let Some(inbound) = &call.inbound {
             inbound.handle_end(Err(status.clone()));
         }
@@ -608,9 +602,9 @@ impl Open {
         self.end_call(turn, index);
     }
 
-    fn end_call(&mut self, turn: &mut Turn<'_>, index: usize) {
-        let mut call = self.calls.remove(index);
-        if let Some(timer) = call.deadline {
+    fn end_call(&mut self, turn: &mut Turn<'_>, index: u32) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        if let Some(timer) = call.timer {
             turn.cancel_timer(timer);
         }
         if let Some(inbound) = &call.inbound {
@@ -619,10 +613,7 @@ impl Open {
         if let Some(outbound) = &call.outbound {
             outbound.close(Status::internal("the call has ended: its handler has returned"));
         }
-        drop(call.context.take());
-        if call.cancellation.is_unshared() {
-            keep(&mut self.idle_tokens, call.cancellation);
-        }
+        self.calls.remove(index);
     }
 
     fn enter_phase(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, phase: Phase) {
@@ -649,10 +640,8 @@ impl Open {
         if self.calls.is_empty() {
             self.http2.shrink();
             out.shrink();
-            self.calls = Slab::new();
-            self.wakers = Vec::new();
+            self.calls = Calls::default();
             self.idle_runs = Vec::new();
-            self.idle_tokens = Vec::new();
         }
     }
 }
@@ -675,6 +664,10 @@ fn keep<T>(kept: &mut Vec<T>, value: T) {
 
 fn panicked() -> Status {
     Status::internal("the handler panicked")
+}
+
+fn waker(link: &Link) -> Waker {
+    Waker::from(Arc::new(CallWaker { link: link.clone() }))
 }
 
 /// Wakes one call of a session. Spurious wake-ups, when the slot has another call by then, are harmless.

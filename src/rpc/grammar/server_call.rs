@@ -4,7 +4,7 @@ use lariat_frame::ErrorCode;
 
 use super::super::deframer::Deframer;
 use super::super::mapping;
-use super::super::message::Message;
+use super::super::message::{Message, Payload};
 use super::super::status::Status;
 use super::Cardinality;
 
@@ -49,6 +49,22 @@ impl ServerCall {
     /// kept until then. A stream that ends without DATA is an empty payload with `end_stream`.
     #[inline]
     pub fn handle_one<'a>(
+        &mut self,
+        payload: &'a [u8],
+        end_stream: bool,
+    ) -> Result<Option<Message<'a>>, Status> {
+        if end_stream
+            && !self.has_message
+            && let Some(only) = self.deframer.only(payload)
+        {
+            // What nearly all requests are.
+            self.has_message = true;
+            return Ok(Some(Message { compressed: false, payload: Payload::Borrowed(only) }));
+        }
+        self.handle_one_in_pieces(payload, end_stream)
+    }
+
+    fn handle_one_in_pieces<'a>(
         &mut self,
         payload: &'a [u8],
         end_stream: bool,
@@ -133,7 +149,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::super::code::Code;
-    use super::super::super::message::Payload;
     use super::*;
 
     const MESSAGE: &[u8] = b"\0\0\0\0\x02hi";

@@ -1,0 +1,101 @@
+//! The calls of one connection.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use lariat_frame::hpack::HeaderList;
+use lariat_http2::StreamKey;
+
+use super::invocation::Invocation;
+use crate::call::{CancellationToken, OutboundStream, Receiver};
+use crate::net::TimerId;
+use crate::rpc::{ServerCall, Status};
+
+/// One call on the connection.
+pub(super) struct Call {
+    pub(super) key: StreamKey,
+    pub(super) route: u32,
+    pub(super) grammar: ServerCall,
+    /// What the request began with, until the handler starts.
+    pub(super) headers: Option<Arc<HeaderList>>,
+    pub(super) deadline: Option<Instant>,
+    pub(super) timer: Option<TimerId>,
+    pub(super) run: Option<Box<dyn Invocation>>,
+    pub(super) inbound: Option<Arc<dyn Receiver>>,
+    pub(super) outbound: Option<Arc<OutboundStream>>,
+    /// The handler's outcome, while messages it sent before wait for the client's window.
+    pub(super) ended: Option<Result<(), Status>>,
+}
+
+/// A place for a call. What can serve one call after the other stays in it.
+#[derive(Default)]
+pub(super) struct Place {
+    pub(super) call: Option<Call>,
+    /// Wakes whichever call is in the place. Made at its first use.
+    pub(super) waker: Option<Waker>,
+    /// The call's, from the start of its handler on.
+    pub(super) cancellation: Option<CancellationToken>,
+}
+
+/// The calls of one connection, each in a place with a small number.
+#[derive(Default)]
+pub(super) struct Calls {
+    places: Vec<Place>,
+    free: Vec<u32>,
+}
+
+impl Calls {
+    /// Puts a call into a place; its number.
+    #[inline]
+    pub(super) fn insert(&mut self, call: Call) -> u32 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            (self.places.len() - 1) as u32
+        });
+        self.places[index as usize].call = Some(call);
+        index
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Call> {
+        self.places.get_mut(index as usize)?.call.as_mut()
+    }
+
+    /// The place of a call.
+    #[inline]
+    pub(super) fn place(&mut self, index: u32) -> Option<&mut Place> {
+        self.places.get_mut(index as usize).filter(|place| place.call.is_some())
+    }
+
+    /// Ends the call in a place, which is free for another then.
+    #[inline]
+    pub(super) fn remove(&mut self, index: u32) {
+        if let Some(place) = self.place(index) {
+            place.call = None;
+            if place.cancellation.as_mut().is_some_and(|token| !token.is_unshared()) {
+                place.cancellation = None;
+            }
+            self.free.push(index);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether there is memory to give back.
+    #[inline]
+    pub(super) fn has_memory(&self) -> bool {
+        !self.places.is_empty()
+    }
+
+    /// The numbers of all places, of which some may be free.
+    pub(super) fn indices(&self) -> std::ops::Range<u32> {
+        0..self.places.len() as u32
+    }
+}
