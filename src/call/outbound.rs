@@ -59,6 +59,8 @@ struct State {
     end_sent: bool,
     closed: Option<Status>,
     writers: Vec<Waker>,
+    /// The limit of the call's config.
+    message_limit: Option<usize>,
     carrier: Option<Carrier>,
     notified: bool,
 }
@@ -123,6 +125,9 @@ impl<T> Outbound<T> {
             (self.encoder.encode)(message, buffer);
         };
         let mut state = self.stream.lock();
+        if let Some(limit) = state.message_limit {
+            check_send_len(size, limit)?;
+        }
         if ready!(state.poll_room(cx)).is_ok() {
             if size < OWN_BUFFER {
                 let whole = state.tail.len();
@@ -260,6 +265,11 @@ impl Drop for Unfinished<'_> {
 }
 
 impl OutboundStream {
+    /// Messages sent from now on may have this many octets at most, whatever the [`Outbound`] itself allows.
+    pub(crate) fn limit_message_size(&self, octets: usize) {
+        self.lock().message_limit = Some(octets);
+    }
+
     /// The call has this carrier from now on.
     pub(crate) fn attach(&self, carrier: Carrier) {
         self.lock().carrier = Some(carrier);

@@ -13,6 +13,19 @@ pub struct Attributes(Option<Arc<Values>>);
 type Values = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 impl Attributes {
+    /// The empty set.
+    pub const NONE: Attributes = Attributes(None);
+
+    /// Whether both are empty, or one a clone of the other that was not changed since. Two sets that were made one by
+    /// one are never the same.
+    pub fn is_same(&self, other: &Attributes) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
+            _ => false,
+        }
+    }
+
     /// Adds a value; an earlier one of the same type is replaced.
     pub fn insert<T: Any + Send + Sync>(&mut self, value: T) {
         let values = self.0.get_or_insert_default();
@@ -56,6 +69,17 @@ mod tests {
         assert_eq!(attributes.get::<Zone>(), Some(&Zone("a")));
         assert_eq!(attributes.get::<u32>(), None);
         assert!(!attributes.is_empty());
+    }
+
+    #[test]
+    fn a_clone_is_the_same_until_it_is_changed() {
+        let mut original = Attributes::default();
+        assert!(original.is_same(&Attributes::NONE));
+        original.insert(Weight(1));
+        let mut clone = original.clone();
+        assert!(original.is_same(&clone) && !original.is_same(&Attributes::NONE));
+        clone.insert(Weight(1));
+        assert!(!original.is_same(&clone));
     }
 
     #[test]

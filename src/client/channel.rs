@@ -10,7 +10,7 @@ use bytes::Bytes;
 use lariat_http2::{Config as Http2Config, Keepalive};
 
 use super::backoff::{BackoffConfig, LONGEST_WAIT};
-use super::balancer::PickFirstBuilder;
+use super::balancer::{self, BalancerBuilder};
 use super::connectivity::ConnectivityState;
 use super::control::{Control, ControlTask, Input, Plan};
 use super::core::{Config, Core};
@@ -18,6 +18,7 @@ use super::interception::{self, Wire};
 use super::method::Method;
 use super::pending::{Body, Call, PendingCall};
 use super::resolver::{Registry, ResolverBuilder};
+use super::service_config::ServiceConfig;
 use super::target::Target;
 use super::unary::{UnaryCall, UnaryReceiver};
 use crate::Error;
@@ -26,8 +27,7 @@ use crate::call::{CallOptions, Inbound, Outbound, Receiver, Request};
 use crate::engine::Engine;
 use crate::net::clock;
 use crate::rpc::{
-    Cardinality, Codec, DEFAULT_MAX_RECEIVE_SIZE, Metadata, PREFIX_LEN, Status, check_send_len,
-    message_prefix, request_head,
+    Cardinality, Codec, Metadata, PREFIX_LEN, Status, check_send_len, message_prefix, request_head,
 };
 
 /// grpc-go raises shorter keepalive times to this, since servers send away clients that ping more often.
@@ -68,6 +68,9 @@ pub struct ChannelBuilder {
     min_connect_timeout: Duration,
     idle_timeout: Option<Duration>,
     registry: Registry,
+    policies: balancer::Registry,
+    default_service_config: Option<String>,
+    ignore_resolver_config: bool,
 }
 
 impl Channel {
@@ -87,6 +90,9 @@ impl Channel {
             min_connect_timeout: Duration::from_secs(20),
             idle_timeout: Some(Duration::from_secs(30 * 60)),
             registry: Registry::default(),
+            policies: balancer::Registry::default(),
+            default_service_config: None,
+            ignore_resolver_config: false,
         }
     }
 
@@ -225,11 +231,8 @@ impl Channel {
             subtype,
             metadata,
             deadline: [timeout, options.deadline].into_iter().flatten().min(),
-            wait_for_ready: options.wait_for_ready.or(defaults.wait_for_ready).unwrap_or(false),
-            max_receive_message_size: options
-                .max_receive_message_size
-                .or(defaults.max_receive_message_size)
-                .unwrap_or(DEFAULT_MAX_RECEIVE_SIZE),
+            wait_for_ready: options.wait_for_ready.or(defaults.wait_for_ready),
+            max_receive_message_size: options.max_receive_message_size.or(defaults.max_receive_message_size),
             responses,
             body,
             receiver,
@@ -452,11 +455,29 @@ impl ChannelBuilder {
         self
     }
 
+    /// Adds a load balancing policy that service configs may choose, on this channel.
+    pub fn balancer(mut self, policy: impl BalancerBuilder + 'static) -> Self {
+        self.policies.register(policy);
+        self
+    }
+
+    /// The [service config](super::service_config) while the resolver has none: a JSON document.
+    pub fn default_service_config(mut self, json: impl Into<String>) -> Self {
+        self.default_service_config = Some(json.into());
+        self
+    }
+
+    /// Does not use service configs of the resolver: the default one is the only one.
+    pub fn disable_service_config(mut self) -> Self {
+        self.ignore_resolver_config = true;
+        self
+    }
+
     /// Makes the channel. It does no I/O: that begins with the first call or [`Channel::connect`].
     ///
     /// # Errors
     ///
-    /// When the transport security was not chosen, or the target cannot be read.
+    /// When the transport security was not chosen, or the target or the default service config cannot be read.
     pub fn build(self) -> Result<Channel, Error> {
         if !self.secure {
             return Err(Error::SecurityNotChosen { what: "channel" });
@@ -476,13 +497,23 @@ impl ChannelBuilder {
         };
         // Built for its errors: a target that its resolver cannot use is reported here rather than by every call.
         ControlTask::resolver(&control, &plan).map_err(Error::Target)?;
+        let default_service_config = match &self.default_service_config {
+            Some(json) => ServiceConfig::parse(json, &self.policies).map_err(|error| Error::Option {
+                option: "default_service_config",
+                why: error.to_string(),
+            })?,
+            None => ServiceConfig::default(),
+        };
         let config = Config {
+            policies: self.policies,
+            default_service_config: Arc::new(default_service_config),
+            ignore_resolver_config: self.ignore_resolver_config,
             backoff: self.backoff,
             min_connect_timeout: self.min_connect_timeout,
             idle_timeout: self.idle_timeout,
             ..Config::new(self.target.clone())
         };
-        let core = Core::new(config, Arc::new(PickFirstBuilder), seed);
+        let core = Core::new(config, seed);
         home.spawn(Box::new(ControlTask::new(Arc::clone(&control), core, plan, clock::now())));
         let shared = Shared {
             control,

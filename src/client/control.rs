@@ -10,17 +10,18 @@ use std::time::{Duration, Instant};
 
 use lariat_http2::Config as Http2Config;
 
+use super::call_config::CallConfigs;
 use super::connectivity::ConnectivityState;
 use super::core::{Action, Core};
 use super::pending::PendingCall;
-use super::picker::{Always, Pick, PickInfo, Picker};
+use super::picker::{Always, CallEnd, Pick, Picker};
 use super::resolver::{Registry, Resolution, ResolutionSender, ResolutionSink, ResolveError, Resolver, Work};
 use super::session::{ClientSession, Command, ConnectionHandle};
 use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId};
 use super::target::Target;
 use crate::call::Link;
 use crate::net::{Address, Inbox, LazyTimer, LoopHandle, Note, Place, Task, TimerId, Turn, clock};
-use crate::rpc::Status;
+use crate::rpc::{Code, Status};
 
 const INBOX_SLOT: u32 = 0;
 /// The core's timer.
@@ -55,6 +56,8 @@ pub(super) struct Control {
 
 struct Snapshot {
     picker: Arc<dyn Picker>,
+    /// `None` until the name was resolved.
+    configs: Option<CallConfigs>,
     /// By [`SubchannelId::index`].
     connections: Vec<Option<(SubchannelId, Arc<ConnectionHandle>)>>,
 }
@@ -79,6 +82,7 @@ impl Control {
             inbox: Inbox::new(home),
             snapshot: RwLock::new(Snapshot {
                 picker: Arc::new(Always(Pick::Queue)),
+                configs: None,
                 connections: Vec::new(),
             }),
             watch: Mutex::new(Watch { state: ConnectivityState::Idle, wakers: Vec::new() }),
@@ -94,29 +98,43 @@ impl Control {
     }
 
     /// Sends a call where the picker says. Gives it back if it has to wait.
-    fn try_start(&self, call: PendingCall) -> Option<PendingCall> {
+    fn try_start(&self, mut call: PendingCall) -> Option<PendingCall> {
         let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
-        let info = PickInfo { path: call.method.path(), metadata: &call.metadata };
-        match snapshot.picker.pick(&info) {
-            Pick::Subchannel(id) => {
-                let Some(connection) = snapshot.connection(id) else { return Some(call) };
-                match connection.inbox.send(Command::Open(call)) {
-                    Err(Command::Open(call)) => Some(call),
-                    _ => None,
-                }
+        let configured = snapshot.configs.as_ref().map_or(Ok(()), |configs| call.configure(configs));
+        let pick = match configured {
+            Ok(()) => snapshot.picker.pick(&call.pick_info()),
+            Err(status) => Pick::Drop(status),
+        };
+        let id = match pick {
+            Pick::Subchannel(id) => id,
+            Pick::Observed(id, observer) => {
+                call.observe(observer);
+                id
             }
-            Pick::Queue => Some(call),
-            Pick::Fail(_) if call.wait_for_ready => Some(call),
+            Pick::Queue => return Some(call),
+            Pick::Fail(_) if call.wait_for_ready => return Some(call),
             Pick::Fail(status) | Pick::Drop(status) => {
                 drop(snapshot);
-                call.fail(status);
-                None
+                call.fail(of_control_plane(status));
+                return None;
             }
+        };
+        let Some(connection) = snapshot.connection(id) else {
+            call.was_not_sent();
+            return Some(call);
+        };
+        match connection.inbox.send(Command::Open(call)) {
+            Err(Command::Open(mut call)) => {
+                call.was_not_sent();
+                Some(call)
+            }
+            _ => None,
         }
     }
 
     /// A call needs another connection than the one it was given.
-    pub(super) fn take_back(&self, call: PendingCall) {
+    pub(super) fn take_back(&self, mut call: PendingCall) {
+        call.was_not_sent();
         if let Err(Input::Call(call)) = self.inbox.send(Input::Call(call)) {
             call.fail(Status::cancelled("the channel is closed"));
         }
@@ -166,6 +184,25 @@ impl Control {
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Control").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// A status that a picker or a call config gave. Those that say something of the call itself would be taken for the
+/// server's answer (gRFC A54).
+fn of_control_plane(status: Status) -> Status {
+    match status.code() {
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::DataLoss => Status::internal(format!(
+            "the control plane gave a code that only servers may give, {}: {}",
+            status.code().name(),
+            status.message()
+        )),
+        _ => status,
     }
 }
 
@@ -304,7 +341,8 @@ impl ControlTask {
                         let _ = connection.inbox.send(Command::Drain);
                     }
                 }
-                Action::Publish { state, picker } => self.publish(turn.now, state, picker),
+                Action::Configure(configs) => self.configure(configs),
+                Action::Publish { state, picker } => self.publish(turn, state, picker),
             }
         }
         let next = self.core.poll_timeout();
@@ -358,24 +396,39 @@ impl ControlTask {
         handle.connect(address, deadline, Box::new(session));
     }
 
-    fn publish(&mut self, now: Instant, state: ConnectivityState, picker: Arc<dyn Picker>) {
+    /// Calls get their configs from here from now on.
+    fn configure(&mut self, configs: CallConfigs) {
+        let mut snapshot = self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        let old = snapshot.configs.replace(configs);
+        drop(snapshot);
+        drop(old);
+    }
+
+    fn publish(&mut self, turn: &mut Turn<'_>, state: ConnectivityState, picker: Arc<dyn Picker>) {
         let places = self.connections.keys().map(|id| id.index() + 1).max().unwrap_or(0);
         let mut connections = vec![None; places];
         for (id, (_, connection)) in &self.connections {
             connections[id.index()] = Some((*id, Arc::clone(connection)));
         }
-        let snapshot = Snapshot { picker, connections };
-        // The old one is dropped when the lock is free again: its connections' calls may have to be told.
-        let _old = std::mem::replace(
-            &mut *self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner),
-            snapshot,
-        );
+        let old = {
+            let mut snapshot = self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+            let picker = std::mem::replace(&mut snapshot.picker, picker);
+            (picker, std::mem::replace(&mut snapshot.connections, connections))
+        };
+        // Only now that the lock is free again: calls of the old connections may have to be told.
+        drop(old);
         self.control.set_state(state);
-        let waiting = std::mem::take(&mut self.waiting);
-        self.waiting.extend(waiting.into_iter().filter_map(|call| self.control.try_start(call)));
-        self.sweep(now);
+        for call in std::mem::take(&mut self.waiting) {
+            let Some(call) = self.control.try_start(call) else { continue };
+            // Its config may have brought it a deadline.
+            if let Some(deadline) = call.deadline {
+                self.waiting_timer.arm(turn, deadline);
+            }
+            self.waiting.push(call);
+        }
+        self.sweep(turn.now);
         if !self.waiting.is_empty() {
-            self.core.handle_demand(now);
+            self.core.handle_demand(turn.now);
         }
     }
 
@@ -385,8 +438,11 @@ impl ControlTask {
         {
             let latest = {
                 let snapshot = self.control.snapshot.read().unwrap_or_else(PoisonError::into_inner);
-                let info = PickInfo { path: call.method.path(), metadata: &call.metadata };
-                match snapshot.picker.pick(&info) {
+                match snapshot.picker.pick(&call.pick_info()) {
+                    Pick::Observed(_, observer) => {
+                        observer.handle_end(&CallEnd::UNSENT);
+                        String::new()
+                    }
                     Pick::Fail(status) => format!("; latest error: {}", status.message()),
                     _ => String::new(),
                 }

@@ -4,18 +4,25 @@
 //! be done comes out of [`Core::poll_action`], which is to be drained after each input, and [`Core::poll_timeout`] says
 //! when [`Core::handle_timeout`] is due. A core starts idle and does nothing until there is demand.
 
+use super::attributes::Attributes;
 use super::backoff::{BackoffConfig, LONGEST_WAIT};
-use super::balancer::{Balancer, BalancerBuilder, Controller};
+use super::balancer::{
+    Balancer, Controller, GracefulSwitch, PickFirstBuilder, Policy, PolicyConfig, Registry, Update,
+};
+use super::call_config::CallConfigs;
 use super::connectivity::ConnectivityState;
 use super::picker::{Always, Pick, Picker};
 use super::random::Xorshift;
 use super::resolver::schedule::Schedule;
 use super::resolver::{Resolution, ResolveError};
-use super::subchannel::{ConnectionEvent, ConnectionId, Subchannel, SubchannelId, SubchannelState};
+use super::service_config::ServiceConfig;
+use super::subchannel::{
+    ConnectionEvent, ConnectionId, Health, Subchannel, SubchannelEvent, SubchannelId, SubchannelState,
+};
 use crate::net::Address;
 use crate::rpc::Status;
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,6 +41,14 @@ pub(crate) struct Config {
     pub(crate) min_resolution_interval: Duration,
     /// After so long a resolver that has not answered is taken to have failed.
     pub(crate) resolution_timeout: Duration,
+    /// The load balancing policies that a service config may choose.
+    pub(crate) policies: Registry,
+    /// The policy where no service config chooses one.
+    pub(crate) default_policy: Policy,
+    /// The service config where the resolver has none.
+    pub(crate) default_service_config: Arc<ServiceConfig>,
+    /// The resolver's service config does not count.
+    pub(crate) ignore_resolver_config: bool,
 }
 
 impl Config {
@@ -46,6 +61,10 @@ impl Config {
             idle_timeout: Some(Duration::from_secs(30 * 60)),
             min_resolution_interval: Duration::from_secs(30),
             resolution_timeout: Duration::from_secs(30),
+            policies: Registry::default(),
+            default_policy: Policy::without_config(&(Arc::new(PickFirstBuilder) as _)),
+            default_service_config: Arc::default(),
+            ignore_resolver_config: false,
         }
     }
 
@@ -76,6 +95,8 @@ pub(crate) enum Action {
         /// Which one. Nothing needs to be reported of it any more.
         id: ConnectionId,
     },
+    /// This is where calls get their config from now on.
+    Configure(CallConfigs),
     /// This is the state of the channel now, and this the picker for all calls, those that wait included.
     Publish {
         /// The new state; it may be the same as before.
@@ -87,9 +108,12 @@ pub(crate) enum Action {
 
 /// The control plane of one channel.
 pub(crate) struct Core {
-    builder: Arc<dyn BalancerBuilder>,
     /// There is one unless the channel is idle for lack of calls, or shut down.
-    balancer: Option<Box<dyn Balancer>>,
+    balancer: Option<GracefulSwitch>,
+    /// What the last usable resolution said; `None` before there was one.
+    service_config: Option<Arc<ServiceConfig>>,
+    /// The resolver's text of it; `None` for the channel's default.
+    service_config_text: Option<String>,
     plane: Plane,
     /// Since when there has been no call; `None` while there are some.
     inactive_since: Option<Instant>,
@@ -102,13 +126,15 @@ struct Plane {
     state: ConnectivityState,
     schedule: Schedule,
     subchannels: Slab<Subchannel>,
+    /// By address, of which there are several with different attributes at times.
+    by_address: HashMap<Address, Vec<SubchannelId>>,
     serial: u32,
     actions: VecDeque<Action>,
 }
 
 impl Core {
     /// An idle control plane. The seed makes the jitter of its back-off.
-    pub(crate) fn new(mut config: Config, builder: Arc<dyn BalancerBuilder>, seed: u64) -> Self {
+    pub(crate) fn new(mut config: Config, seed: u64) -> Self {
         config.min_connect_timeout = config.min_connect_timeout.min(LONGEST_WAIT);
         config.idle_timeout = config.idle_timeout.map(|timeout| timeout.min(LONGEST_WAIT));
         config.min_resolution_interval = config.min_resolution_interval.min(LONGEST_WAIT);
@@ -118,12 +144,13 @@ impl Core {
             state: ConnectivityState::Idle,
             schedule: config.schedule(),
             subchannels: Slab::new(),
+            by_address: HashMap::new(),
             serial: 0,
             actions: VecDeque::new(),
             config,
         };
         plane.publish(ConnectivityState::Idle, Arc::new(Always(Pick::Queue)));
-        Core { builder, balancer: None, plane, inactive_since: None }
+        Core { balancer: None, service_config: None, service_config_text: None, plane, inactive_since: None }
     }
 
     /// The state published last.
@@ -140,7 +167,7 @@ impl Core {
             self.inactive_since = Some(now);
         }
         if self.balancer.is_none() {
-            self.balancer = Some(self.builder.build());
+            self.balancer = Some(GracefulSwitch::new());
             self.plane.schedule = self.plane.config.schedule();
             self.plane.publish(ConnectivityState::Connecting, Arc::new(Always(Pick::Queue)));
         } else if self.plane.state == ConnectivityState::Idle {
@@ -157,22 +184,69 @@ impl Core {
 
     /// The resolver found something, or failed.
     pub(crate) fn handle_resolution(&mut self, now: Instant, result: Result<Resolution, ResolveError>) {
+        // Else it is a late answer to a channel that has gone idle.
+        if self.balancer.is_none() {
+            return;
+        }
         let usable = match result {
-            Ok(resolution) => self
-                .balance(now, |balancer, controller| balancer.handle_resolution(resolution, controller))
-                .map(|accepted| accepted.is_ok()),
-            Err(error) => self.balance(now, |balancer, controller| {
-                balancer.handle_resolver_error(&error, controller);
+            Ok(resolution) => self.resolved(now, resolution),
+            Err(error) => {
+                self.balance(now, |balancer, controller| balancer.handle_resolver_error(&error, controller));
+                self.fail_unresolved(&format!("name resolution failed: {error}"));
                 false
-            }),
+            }
         };
         match usable {
-            // A late answer to a channel that has gone idle.
-            None => return,
-            Some(true) => self.plane.schedule.succeeded(now),
-            Some(false) => self.plane.schedule.failed(now, &mut self.plane.random),
+            true => self.plane.schedule.succeeded(now),
+            false => self.plane.schedule.failed(now, &mut self.plane.random),
         }
         self.poll_schedule(now);
+    }
+
+    /// Takes a resolution. Whether all of it could be used.
+    fn resolved(&mut self, now: Instant, resolution: Resolution) -> bool {
+        let Resolution { endpoints, attributes, service_config, config_selector } = resolution;
+        let offered = self.choose_service_config(service_config);
+        if let Err(error) = &offered {
+            self.fail_unresolved(error);
+        }
+        let Some(config) = self.service_config.clone() else { return false };
+        self.plane.actions.push_back(Action::Configure(CallConfigs::new(&config, config_selector)));
+        let policy = config.load_balancing.as_ref().unwrap_or(&self.plane.config.default_policy).clone();
+        let update = Update::new(endpoints, attributes, PolicyConfig::new(policy));
+        let accepted =
+            self.balance(now, |balancer, controller| balancer.handle_resolution(update, controller));
+        offered.is_ok() && accepted.is_some_and(|accepted| accepted.is_ok())
+    }
+
+    /// Makes the right service config the current one; with an error the one from before stays (gRFC A21).
+    fn choose_service_config(&mut self, offered: Option<Result<String, ResolveError>>) -> Result<(), String> {
+        let config = &self.plane.config;
+        let text = match offered.filter(|_| !config.ignore_resolver_config) {
+            Some(Ok(text)) => Some(text),
+            Some(Err(error)) => return Err(format!("the service config could not be had: {error}")),
+            None => None,
+        };
+        if self.service_config.is_some() && text == self.service_config_text {
+            return Ok(());
+        }
+        let parsed = match &text {
+            Some(text) => ServiceConfig::parse(text, &config.policies)
+                .map(Arc::new)
+                .map_err(|error| format!("the service config cannot be used: {error}"))?,
+            None => Arc::clone(&config.default_service_config),
+        };
+        self.service_config = Some(parsed);
+        self.service_config_text = text;
+        Ok(())
+    }
+
+    /// Before there is a policy, the core itself has to say what is wrong.
+    fn fail_unresolved(&mut self, why: &str) {
+        if self.balancer.as_ref().is_some_and(GracefulSwitch::is_empty) {
+            let status = Status::unavailable(format!("{}: {why}", self.plane.config.target));
+            self.plane.publish(ConnectivityState::TransientFailure, Arc::new(Always(Pick::Fail(status))));
+        }
     }
 
     /// Something happened to a connection. News of one that the core has given up is ignored.
@@ -184,7 +258,7 @@ impl Core {
             return;
         };
         self.balance(now, |balancer, controller| {
-            balancer.handle_subchannel(id.subchannel(), state, controller)
+            balancer.handle_subchannel(id.subchannel(), SubchannelEvent::State(state), controller)
         });
         self.poll_schedule(now);
     }
@@ -250,7 +324,7 @@ impl Core {
         call: impl FnOnce(&mut dyn Balancer, &mut dyn Controller) -> T,
     ) -> Option<T> {
         let balancer = self.balancer.as_mut()?;
-        Some(call(balancer.as_mut(), &mut Control { plane: &mut self.plane, now }))
+        Some(call(balancer, &mut Control { plane: &mut self.plane, now }))
     }
 
     /// Tells the balancer of all subchannels that this turns idle.
@@ -261,7 +335,8 @@ impl Core {
         for id in turned {
             // What the balancer did about an earlier one may have removed this one.
             if self.plane.subchannel(id).is_some() {
-                self.balance(now, |b, controller| b.handle_subchannel(id, SubchannelState::Idle, controller));
+                let event = SubchannelEvent::State(SubchannelState::Idle);
+                self.balance(now, |b, controller| b.handle_subchannel(id, event, controller));
             }
         }
     }
@@ -287,6 +362,7 @@ impl Core {
         if self.balancer.take().is_some() {
             self.plane.actions.push_back(Action::StopResolver);
         }
+        self.plane.by_address.clear();
         let connections = self.plane.subchannels.drain().filter_map(|subchannel| subchannel.connection());
         self.plane.actions.extend(connections.map(|id| Action::Disconnect { id }));
     }
@@ -322,12 +398,32 @@ impl Controller for Control<'_> {
         &self.plane.config.target
     }
 
-    fn create_subchannel(&mut self, address: Address) -> SubchannelId {
-        self.plane.serial = self.plane.serial.wrapping_add(1);
-        let entry = self.plane.subchannels.vacant_entry();
-        let id = SubchannelId::new(entry.key(), self.plane.serial);
-        entry.insert(Subchannel::new(id, address, self.plane.config.backoff));
+    fn random(&mut self) -> u64 {
+        self.plane.random.next_u64()
+    }
+
+    fn create_subchannel(&mut self, address: Address, attributes: &Attributes) -> SubchannelId {
+        let Plane { subchannels, by_address, serial, config, .. } = &mut *self.plane;
+        let known = by_address.entry(address.clone()).or_default();
+        for id in known.iter() {
+            if let Some(subchannel) = subchannels.get_mut(id.index())
+                && subchannel.attributes().is_same(attributes)
+            {
+                subchannel.users += 1;
+                return *id;
+            }
+        }
+        *serial = serial.wrapping_add(1);
+        let entry = subchannels.vacant_entry();
+        let id = SubchannelId::new(entry.key(), *serial);
+        known.push(id);
+        entry.insert(Subchannel::new(id, address, attributes.clone(), config.backoff));
         id
+    }
+
+    fn state(&self, id: SubchannelId) -> SubchannelState {
+        let subchannel = self.plane.subchannels.get(id.index()).filter(|subchannel| subchannel.id() == id);
+        subchannel.map_or(SubchannelState::Idle, Subchannel::state)
     }
 
     fn connect(&mut self, id: SubchannelId) {
@@ -343,13 +439,27 @@ impl Controller for Control<'_> {
     }
 
     fn remove(&mut self, id: SubchannelId) {
-        if self.plane.subchannel(id).is_none() {
+        let Some(subchannel) = self.plane.subchannel(id) else { return };
+        subchannel.users -= 1;
+        if subchannel.users > 0 {
             return;
         }
-        let connection =
-            self.plane.subchannels.try_remove(id.index()).and_then(|subchannel| subchannel.connection());
-        self.plane.actions.extend(connection.map(|id| Action::Disconnect { id }));
+        let Plane { subchannels, by_address, actions, .. } = &mut *self.plane;
+        let Some(subchannel) = subchannels.try_remove(id.index()) else { return };
+        if let Some(known) = by_address.get_mut(subchannel.address()) {
+            known.retain(|other| *other != id);
+            if known.is_empty() {
+                by_address.remove(subchannel.address());
+            }
+        }
+        actions.extend(subchannel.connection().map(|id| Action::Disconnect { id }));
     }
+
+    fn watch_health(&mut self, _: SubchannelId) -> Health {
+        Health::Serving
+    }
+
+    fn watch_load(&mut self, _: SubchannelId, _: Duration) {}
 
     fn publish(&mut self, state: ConnectivityState, picker: Arc<dyn Picker>) {
         self.plane.publish(state, picker);
@@ -363,7 +473,7 @@ impl Controller for Control<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::balancer::{BadResolution, PickFirstBuilder};
+    use crate::client::balancer::{BadResolution, BalancerBuilder};
     use crate::client::picker::PickInfo;
     use crate::rpc::{Code, Metadata};
 
@@ -382,18 +492,20 @@ mod tests {
         /// The attempts in the order they were started.
         attempts: Vec<(ConnectionId, String, Instant)>,
         picker: Arc<dyn Picker>,
+        configs: CallConfigs,
     }
 
     impl Driver {
         fn new() -> Self {
-            Driver::with(Config::new("dns:///test"), Arc::new(PickFirstBuilder))
+            Driver::with(Config::new("dns:///test"))
         }
 
-        fn with(config: Config, builder: Arc<dyn BalancerBuilder>) -> Self {
+        fn with(config: Config) -> Self {
             let now = Instant::now();
-            let core = Core::new(config, builder, 1);
+            let core = Core::new(config, 1);
             let picker = Arc::new(Always(Pick::Queue));
-            let mut driver = Driver { core, now, log: Vec::new(), attempts: Vec::new(), picker };
+            let configs = CallConfigs::None;
+            let mut driver = Driver { core, now, log: Vec::new(), attempts: Vec::new(), picker, configs };
             driver.drain();
             driver.did(&["IDLE"]);
             driver
@@ -409,6 +521,10 @@ mod tests {
                         format!("connect {address}")
                     }
                     Action::Disconnect { id } => format!("disconnect {}", self.address(id)),
+                    Action::Configure(configs) => {
+                        self.configs = configs;
+                        continue;
+                    }
                     Action::Publish { state, picker } => {
                         self.picker = picker;
                         assert_eq!(state, self.core.state());
@@ -490,7 +606,7 @@ mod tests {
         }
 
         fn pick(&self) -> Pick {
-            self.picker.pick(&PickInfo { path: "/s/m", metadata: &Metadata::default() })
+            self.picker.pick(&PickInfo::new("/s/m", &Metadata::default()))
         }
 
         #[track_caller]
@@ -531,7 +647,7 @@ mod tests {
         driver.demand();
         driver.did(&["CONNECTING", "resolve"]);
         driver.resolved(&[A, B]);
-        driver.did(&["CONNECTING", &format!("connect {A}")]);
+        driver.did(&[&format!("connect {A}"), "CONNECTING"]);
         assert!(matches!(driver.pick(), Pick::Queue));
         driver.ready(A);
         driver.did(&["READY"]);
@@ -638,7 +754,7 @@ mod tests {
         driver.resolved(&[A, B]);
         driver.did(&[]);
         driver.demand();
-        driver.did(&["CONNECTING", &format!("connect {A}")]);
+        driver.did(&[&format!("connect {A}"), "CONNECTING"]);
     }
 
     #[test]
@@ -745,7 +861,7 @@ mod tests {
         driver.pass(Duration::from_millis(641));
         driver.did(&["resolve"]);
         driver.resolved(&[A]);
-        driver.did(&["CONNECTING", &format!("connect {A}")]);
+        driver.did(&[&format!("connect {A}"), "CONNECTING"]);
     }
 
     #[test]
@@ -783,7 +899,7 @@ mod tests {
         driver.did(&["resolve"]);
         // The late answer is as good as any.
         driver.resolved(&[A]);
-        driver.did(&["CONNECTING", &format!("connect {A}")]);
+        driver.did(&[&format!("connect {A}"), "CONNECTING"]);
     }
 
     #[test]
@@ -804,9 +920,9 @@ mod tests {
     fn pushed_resolutions_are_taken_at_any_time() {
         let mut driver = Driver::connected();
         driver.resolved(&[B]);
-        driver.did(&[&format!("disconnect {A}"), "CONNECTING", &format!("connect {B}")]);
+        driver.did(&[&format!("disconnect {A}"), &format!("connect {B}"), "CONNECTING"]);
         driver.resolved(&[A]);
-        driver.did(&[&format!("disconnect {B}"), "CONNECTING", &format!("connect {A}")]);
+        driver.did(&[&format!("disconnect {B}"), &format!("connect {A}"), "CONNECTING"]);
     }
 
     #[test]
@@ -876,7 +992,7 @@ mod tests {
         driver.demand();
         driver.did(&["CONNECTING", "resolve"]);
         driver.resolved(&[B]);
-        driver.did(&["CONNECTING", &format!("connect {B}")]);
+        driver.did(&[&format!("connect {B}"), "CONNECTING"]);
     }
 
     #[test]
@@ -898,7 +1014,7 @@ mod tests {
     #[test]
     fn idleness_can_be_turned_off() {
         let config = Config { idle_timeout: None, ..Config::new("dns:///test") };
-        let mut driver = Driver::with(config, Arc::new(PickFirstBuilder));
+        let mut driver = Driver::with(config);
         driver.demand();
         driver.resolved(&[A]);
         driver.ready(A);
@@ -953,7 +1069,7 @@ mod tests {
             resolution_timeout: Duration::MAX,
             ..Config::new("dns:///test")
         };
-        let mut driver = Driver::with(config, Arc::new(PickFirstBuilder));
+        let mut driver = Driver::with(config);
         driver.demand();
         driver.active(0);
         driver.resolved(&[A]);
@@ -1011,8 +1127,99 @@ mod tests {
         }
     }
 
+    const ROUND_ROBIN: &str =
+        r#"{"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": [{"name": [{}]}]}"#;
+
+    impl Driver {
+        fn resolved_with(&mut self, addresses: &[&str], service_config: Result<&str, ResolveError>) {
+            let addresses = addresses.iter().map(|text| Address::Tcp(text.parse().unwrap()));
+            let mut resolution: Resolution = addresses.collect();
+            resolution.service_config = Some(service_config.map(str::to_owned));
+            self.core.handle_resolution(self.now, Ok(resolution));
+            self.drain();
+        }
+    }
+
+    #[test]
+    fn the_service_config_chooses_the_policy_and_configures_calls() {
+        let mut driver = Driver::new();
+        driver.demand();
+        driver.log.clear();
+        driver.resolved_with(&[A, B], Ok(ROUND_ROBIN));
+        driver.did(&[&format!("connect {A}"), &format!("connect {B}"), "CONNECTING"]);
+        assert!(matches!(driver.configs, CallConfigs::Service(_)));
+        // Without a service config the default counts again.
+        driver.ready(A);
+        driver.resolved(&[A, B]);
+        assert!(matches!(driver.configs, CallConfigs::None));
+        driver.log.clear();
+        driver.lost(A);
+        driver.did(&["IDLE"]);
+    }
+
+    #[test]
+    fn a_first_service_config_that_is_bad_fails_calls_and_the_resolver_is_asked_again() {
+        let mut driver = Driver::new();
+        driver.demand();
+        driver.log.clear();
+        driver.resolved_with(&[A], Ok("[]"));
+        driver.did(&["TRANSIENT_FAILURE"]);
+        let failure =
+            "dns:///test: the service config cannot be used: the document: found []; it must be an object";
+        assert_eq!(driver.failure(), failure);
+        driver.pass(seconds(1));
+        driver.did(&["resolve"]);
+        driver.resolved_with(&[A], Err(ResolveError::new("no TXT record")));
+        assert_eq!(driver.failure(), "dns:///test: the service config could not be had: no TXT record");
+        driver.resolved_with(&[A], Ok("{}"));
+        driver.ready(A);
+        assert_eq!(driver.core.state(), ConnectivityState::Ready);
+    }
+
+    #[test]
+    fn a_later_service_config_that_is_bad_leaves_the_good_one_and_the_resolver_is_asked_again() {
+        let mut driver = Driver::new();
+        driver.demand();
+        driver.resolved_with(&[A], Ok(ROUND_ROBIN));
+        driver.ready(A);
+        driver.log.clear();
+        driver.resolved_with(&[A, B], Ok("[]"));
+        driver.did(&[&format!("connect {B}"), "READY"]);
+        driver.pass(seconds(1));
+        driver.did(&["resolve"]);
+    }
+
+    #[test]
+    fn the_resolver_s_service_config_may_be_left_out_of_account() {
+        let config = Config { ignore_resolver_config: true, ..Config::new("dns:///test") };
+        let mut driver = Driver::with(config);
+        driver.demand();
+        driver.log.clear();
+        driver.resolved_with(&[A, B], Ok(ROUND_ROBIN));
+        driver.did(&[&format!("connect {A}"), "CONNECTING"]);
+    }
+
+    #[test]
+    fn a_new_policy_takes_over_the_connections_of_the_old() {
+        let mut driver = Driver::connected();
+        driver.resolved_with(&[A], Ok(ROUND_ROBIN));
+        driver.did(&["READY"]);
+        assert_eq!(driver.core.plane.subchannels.len(), 1);
+        driver.resolved(&[B]);
+        driver.ready(B);
+        driver.did(&[&format!("connect {B}"), &format!("disconnect {A}"), "READY"]);
+        assert_eq!(driver.core.plane.by_address.len(), 1);
+    }
+
     /// Connects everything, to show what a balancer may do within a call.
     struct Eager(Vec<SubchannelId>);
+
+    impl Eager {
+        fn config() -> Config {
+            let default_policy = Policy::without_config(&(Arc::new(Eager(Vec::new())) as _));
+            Config { default_policy, ..Config::new("dns:///test") }
+        }
+    }
 
     impl BalancerBuilder for Eager {
         fn name(&self) -> &str {
@@ -1026,11 +1233,11 @@ mod tests {
     impl Balancer for Eager {
         fn handle_resolution(
             &mut self,
-            resolution: Resolution,
+            update: Update,
             controller: &mut dyn Controller,
         ) -> Result<(), BadResolution> {
-            for address in resolution.endpoints.into_iter().flat_map(|endpoint| endpoint.addresses) {
-                let id = controller.create_subchannel(address);
+            for address in update.endpoints.into_iter().flat_map(|endpoint| endpoint.addresses) {
+                let id = controller.create_subchannel(address, &Attributes::NONE);
                 controller.connect(id);
                 controller.connect(id);
                 self.0.push(id);
@@ -1041,11 +1248,11 @@ mod tests {
         fn handle_subchannel(
             &mut self,
             id: SubchannelId,
-            state: SubchannelState,
+            event: SubchannelEvent,
             controller: &mut dyn Controller,
         ) {
-            match state {
-                SubchannelState::Idle => {
+            match event {
+                SubchannelEvent::State(SubchannelState::Idle) => {
                     for other in self.0.drain(..).filter(|other| *other != id) {
                         controller.remove(other);
                         controller.remove(other);
@@ -1060,7 +1267,7 @@ mod tests {
 
     #[test]
     fn connecting_takes_effect_once_and_only_on_idle_subchannels() {
-        let mut driver = Driver::with(Config::new("dns:///test"), Arc::new(Eager(Vec::new())));
+        let mut driver = Driver::with(Eager::config());
         driver.demand();
         driver.log.clear();
         driver.resolved(&[A, B]);
@@ -1071,7 +1278,7 @@ mod tests {
 
     #[test]
     fn a_balancer_hears_nothing_of_a_subchannel_it_removed_in_the_same_turn() {
-        let mut driver = Driver::with(Config::new("dns:///test"), Arc::new(Eager(Vec::new())));
+        let mut driver = Driver::with(Eager::config());
         driver.demand();
         driver.resolved(&[A, B]);
         driver.lost(A);

@@ -18,6 +18,18 @@ impl Endpoint {
     pub fn new(addresses: Vec<Address>) -> Self {
         Endpoint { addresses, attributes: Attributes::default() }
     }
+
+    /// The same backend with this attribute besides.
+    #[must_use]
+    pub fn with_attribute<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.attributes.insert(value);
+        self
+    }
+
+    /// The backend's share of calls relative to others: its attribute of type [`Weight`], or 1.
+    pub fn weight(&self) -> u32 {
+        self.attributes.get::<Weight>().map_or(1, |weight| weight.0.max(1))
+    }
 }
 
 impl From<Address> for Endpoint {
@@ -25,3 +37,10 @@ impl From<Address> for Endpoint {
         Endpoint::new(vec![address])
     }
 }
+
+/// An attribute of an endpoint, for policies that can weigh: `ring_hash`, and `pick_first` when it shuffles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weight(
+    /// At least 1.
+    pub u32,
+);

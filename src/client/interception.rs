@@ -87,13 +87,9 @@ impl Wire {
         call: &PendingCall,
         user: &Arc<dyn Receiver>,
     ) -> Result<Metadata, Status> {
-        // However often an interceptor goes on, the call has one deadline.
-        let options = CallOptions {
-            deadline: call.deadline,
-            wait_for_ready: Some(call.wait_for_ready),
-            max_receive_message_size: Some(call.max_receive_message_size),
-            ..CallOptions::default()
-        };
+        // However often an interceptor goes on, the call has one deadline. What else nobody chose stays open for the
+        // service config.
+        let options = CallOptions { deadline: call.deadline, ..call.wishes() };
         let request = Request::from_parts((), call.metadata.clone(), options);
         let next = chain.to(self, self.method.path(), self.kind);
         let requests = match &call.body {

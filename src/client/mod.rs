@@ -7,6 +7,7 @@
 pub mod attributes;
 pub mod backoff;
 pub mod balancer;
+pub mod call_config;
 mod channel;
 pub mod connectivity;
 mod control;

@@ -7,10 +7,16 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::call::{Carrier, MethodKind, OutboundStream, Receiver};
-use crate::rpc::{Cardinality, Metadata, Payload, Status};
+use crate::call::{CallOptions, Carrier, MethodKind, OutboundStream, Receiver};
+use crate::net::clock;
+use crate::rpc::{
+    Cardinality, Code, DEFAULT_MAX_RECEIVE_SIZE, Metadata, PREFIX_LEN, Payload, Status, check_send_len,
+};
 
+use super::call_config::{CallConfig, CallConfigs};
 use super::method::Method;
+use super::picker::{CallEnd, CallObserver, PickInfo};
+use super::service_config::MethodConfig;
 
 /// What was asked for, and who waits for the answer: one allocation for all that a call is. Connections read it; what
 /// changes on the way is in the [`PendingCall`].
@@ -19,9 +25,11 @@ pub(super) struct Call<R: ?Sized = dyn Receiver> {
     /// The content subtype of the call's codec.
     pub(super) subtype: &'static str,
     pub(super) metadata: Metadata,
+    /// These three are what the caller and the channel want; with the call's config they make the terms of the
+    /// [`PendingCall`].
     pub(super) deadline: Option<Instant>,
-    pub(super) wait_for_ready: bool,
-    pub(super) max_receive_message_size: usize,
+    pub(super) wait_for_ready: Option<bool>,
+    pub(super) max_receive_message_size: Option<usize>,
     pub(super) responses: Cardinality,
     pub(super) body: Body,
     pub(super) receiver: R,
@@ -68,10 +76,19 @@ pub(super) enum Body {
 /// A call that was started and has not ended. However it ends, the receiver is told: if nobody else did, by the drop.
 pub(super) struct PendingCall {
     call: Arc<Call>,
+    pub(super) deadline: Option<Instant>,
+    pub(super) max_receive_message_size: usize,
+    pub(super) wait_for_ready: bool,
+    /// The config has been applied.
+    configured: bool,
     /// The server said once that it did not process the call, so that it was sent again.
     pub(super) refused_before: bool,
     /// The receiver knows the outcome.
     told: bool,
+    /// What a config selector decided.
+    config: Option<Box<CallConfig>>,
+    /// Whom the picker wants to be told of the end.
+    observer: Option<Arc<dyn CallObserver>>,
 }
 
 impl<R: ?Sized> Call<R> {
@@ -87,7 +104,91 @@ impl<R: ?Sized> Call<R> {
 
 impl PendingCall {
     pub(super) fn new(call: Arc<Call>) -> Self {
-        PendingCall { call, refused_before: false, told: false }
+        PendingCall {
+            deadline: call.deadline,
+            max_receive_message_size: call.max_receive_message_size.unwrap_or(DEFAULT_MAX_RECEIVE_SIZE),
+            wait_for_ready: call.wait_for_ready.unwrap_or(false),
+            configured: false,
+            refused_before: false,
+            told: false,
+            config: None,
+            observer: None,
+            call,
+        }
+    }
+
+    /// What the caller and the channel chose, for another call in the place of this one.
+    pub(super) fn wishes(&self) -> CallOptions {
+        CallOptions {
+            wait_for_ready: self.call.wait_for_ready,
+            max_receive_message_size: self.call.max_receive_message_size,
+            ..CallOptions::default()
+        }
+    }
+
+    /// Gives the call its config, the first time that it is called. With an error the call cannot be sent.
+    pub(super) fn configure(&mut self, configs: &CallConfigs) -> Result<(), Status> {
+        if std::mem::replace(&mut self.configured, true) {
+            return Ok(());
+        }
+        match configs {
+            CallConfigs::None => Ok(()),
+            CallConfigs::Service(config) => match config.method(self.method.path()) {
+                Some(config) => self.apply(config),
+                None => Ok(()),
+            },
+            CallConfigs::Selector(selector) => {
+                let config = selector.select(self.method.path(), &self.metadata)?;
+                let applied = config.method.as_ref().map_or(Ok(()), |method| self.apply(method));
+                self.config = Some(Box::new(config));
+                applied
+            }
+        }
+    }
+
+    fn apply(&mut self, config: &MethodConfig) -> Result<(), Status> {
+        if let Some(timeout) = config.timeout {
+            let deadline = clock::now().checked_add(timeout);
+            self.deadline = self.deadline.into_iter().chain(deadline).min();
+        }
+        if let (Some(wait), None) = (config.wait_for_ready, self.call.wait_for_ready) {
+            self.wait_for_ready = wait;
+        }
+        if let Some(limit) = config.max_response_message_bytes {
+            self.max_receive_message_size =
+                self.call.max_receive_message_size.map_or(limit, |own| own.min(limit));
+        }
+        match (config.max_request_message_bytes, &self.body) {
+            (None, _) => Ok(()),
+            (Some(limit), Body::Message(message)) => {
+                check_send_len(message.len().saturating_sub(PREFIX_LEN), limit).map(|_| ())
+            }
+            (Some(limit), Body::Stream(outbound)) => {
+                outbound.limit_message_size(limit);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a picker may look at.
+    pub(super) fn pick_info(&self) -> PickInfo<'_> {
+        let mut info = PickInfo::new(self.method.path(), &self.metadata);
+        if let Some(config) = &self.config {
+            (info.attributes, info.request_hash) = (&config.attributes, config.request_hash);
+        }
+        info
+    }
+
+    /// The call is sent where a picker said that has this observer.
+    pub(super) fn observe(&mut self, observer: Arc<dyn CallObserver>) {
+        self.observer = Some(observer);
+    }
+
+    /// The call was not sent where the picker said, or not processed there.
+    pub(super) fn was_not_sent(&mut self) {
+        if let Some(observer) = self.observer.take() {
+            observer.handle_end(&CallEnd::UNSENT);
+        }
     }
 
     /// Tells the receiver the outcome: the trailers of a call that ended well, or its status.
@@ -111,6 +212,12 @@ impl PendingCall {
 
     fn conclude(&mut self, result: Result<Metadata, Status>) {
         self.told = true;
+        if let Some(observer) = self.observer.take() {
+            observer.handle_end(&match &result {
+                Ok(trailers) => CallEnd::new(Code::Ok, Some(trailers)),
+                Err(status) => CallEnd::new(status.code(), Some(status.metadata())),
+            });
+        }
         if let Body::Stream(outbound) = &self.body {
             outbound.close(match &result {
                 Ok(_) => Status::unknown("the server has ended the call with OK and reads no more messages"),

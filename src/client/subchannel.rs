@@ -1,8 +1,10 @@
 //! A subchannel: one address that the channel may keep connected, with the back-off between its attempts.
 
+use super::attributes::Attributes;
 use super::backoff::{Backoff, BackoffConfig};
 use super::random::Xorshift;
 use crate::net::Address;
+use crate::rpc::LoadReport;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -69,11 +71,42 @@ pub enum SubchannelState {
     ),
 }
 
+/// What a balancer is told of a subchannel.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum SubchannelEvent {
+    /// It has this state now.
+    State(SubchannelState),
+    /// Its backend's health is this now. Reported of ready subchannels after
+    /// [`Controller::watch_health`](super::balancer::Controller::watch_health).
+    Health(Health),
+    /// Its backend reported its load, after
+    /// [`Controller::watch_load`](super::balancer::Controller::watch_load).
+    Load(Arc<LoadReport>),
+}
+
+/// What is known of a backend's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It has not answered yet.
+    Unknown,
+    /// It can serve calls, or nobody watches.
+    Serving,
+    /// It should get no calls.
+    NotServing(
+        /// The address and why.
+        Arc<str>,
+    ),
+}
+
 /// The machine behind a subchannel.
 #[derive(Debug)]
 pub(crate) struct Subchannel {
     id: SubchannelId,
     address: Address,
+    attributes: Attributes,
+    /// How many balancers have it.
+    pub(crate) users: usize,
     phase: Phase,
     backoff: Backoff,
     attempts: u32,
@@ -89,12 +122,19 @@ enum Phase {
     Ready,
     BackingOff {
         until: Instant,
+        error: Arc<str>,
     },
 }
 
 impl Subchannel {
-    pub(crate) fn new(id: SubchannelId, address: Address, backoff: BackoffConfig) -> Self {
-        Subchannel { id, address, phase: Phase::Idle, backoff: Backoff::new(backoff), attempts: 0 }
+    pub(crate) fn new(
+        id: SubchannelId,
+        address: Address,
+        attributes: Attributes,
+        backoff: BackoffConfig,
+    ) -> Self {
+        let backoff = Backoff::new(backoff);
+        Subchannel { id, address, attributes, users: 1, phase: Phase::Idle, backoff, attempts: 0 }
     }
 
     pub(crate) fn id(&self) -> SubchannelId {
@@ -103,6 +143,19 @@ impl Subchannel {
 
     pub(crate) fn address(&self) -> &Address {
         &self.address
+    }
+
+    pub(crate) fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
+    pub(crate) fn state(&self) -> SubchannelState {
+        match &self.phase {
+            Phase::Idle => SubchannelState::Idle,
+            Phase::Connecting { .. } => SubchannelState::Connecting,
+            Phase::Ready => SubchannelState::Ready,
+            Phase::BackingOff { error, .. } => SubchannelState::TransientFailure(Arc::clone(error)),
+        }
     }
 
     /// The attempt under way or the connection that takes calls, if there is one.
@@ -146,9 +199,9 @@ impl Subchannel {
                 Some(SubchannelState::Ready)
             }
             (Phase::Connecting { delay }, ConnectionEvent::Lost { reason }) => {
-                self.phase = Phase::BackingOff { until: now + *delay };
-                let error = format!("{}: {reason}", self.address);
-                Some(SubchannelState::TransientFailure(error.into()))
+                let error: Arc<str> = format!("{}: {reason}", self.address).into();
+                self.phase = Phase::BackingOff { until: now + *delay, error: Arc::clone(&error) };
+                Some(SubchannelState::TransientFailure(error))
             }
             (Phase::Ready, ConnectionEvent::Lost { .. }) => {
                 self.phase = Phase::Idle;
@@ -160,7 +213,7 @@ impl Subchannel {
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
-            Phase::BackingOff { until } => Some(until),
+            Phase::BackingOff { until, .. } => Some(until),
             _ => None,
         }
     }

@@ -220,7 +220,7 @@ mod tests {
             ("dns:///a%ff", &["not UTF-8"]),
             ("dns:///a#b", &["fragment", "%23"]),
             ("dns:///a\nb", &["\\n", "U+000A"]),
-            ("http://a/b", &["scheme \"http\"", "dns, passthrough, unix, unix-abstract"]),
+            ("http://a/b", &["scheme \"http\"", "dns, passthrough, ipv4, ipv6, unix, unix-abstract"]),
         ] {
             let error = parse(input).unwrap_err().to_string();
             for part in parts {

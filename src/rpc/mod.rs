@@ -13,6 +13,7 @@ pub mod deframer;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod grammar;
+pub mod load_report;
 pub mod mapping;
 pub mod message;
 pub mod metadata;
@@ -27,6 +28,7 @@ pub use code::Code;
 pub use codec::{Codec, Prost, Raw};
 pub use deframer::Deframer;
 pub use grammar::{Cardinality, ClientCall, HeadersOutcome, KnownResponse, ServerCall, Violation};
+pub use load_report::LoadReport;
 pub use message::{
     DEFAULT_MAX_RECEIVE_SIZE, Message, PREFIX_LEN, Payload, check_send_len, frame_message, message_prefix,
 };

@@ -3,22 +3,140 @@
 //! A balancer is a pure machine like the rest of the control plane. It is told what happened, and acts through the
 //! [`Controller`] it is handed with each call: it creates subchannels, connects them, and publishes a picker whenever
 //! its answer changes. It keeps nothing of the controller and is never called from within a call.
+//!
+//! A balancer may have others as its children, each of which it holds as a [`Child`]. All of a tree's balancers share
+//! the channel's subchannels: two that create one for the same address get the same one, and both hear of it.
+//!
+//! A policy of one's own is a [`BalancerBuilder`], registered with the channel's builder
+//! ([`balancer`](super::ChannelBuilder::balancer)), and chosen by its name in a service config. This one sends every
+//! third call to the second backend, and keeps a connection to each by a `pick_first` child:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use lariat::client::balancer::*;
+//! use lariat::client::picker::{Pick, PickInfo, Picker, Rotation};
+//! use lariat::client::resolver::ResolveError;
+//! use lariat::client::service_config::{ConfigError, Json};
+//! use lariat::client::subchannel::{SubchannelEvent, SubchannelId};
+//!
+//! struct EveryNth;
+//!
+//! /// `{"every_nth": {"chooseSecond": 3}}`
+//! struct EveryNthConfig {
+//!     choose_second: usize,
+//! }
+//!
+//! impl BalancerBuilder for EveryNth {
+//!     fn name(&self) -> &str {
+//!         "every_nth"
+//!     }
+//!     fn build(&self) -> Box<dyn Balancer> {
+//!         Box::new(EveryNthBalancer { backends: EndpointSharding::new(Reconnect::Always), choose_second: 1 })
+//!     }
+//!     fn parse_config(&self, config: &Json<'_>, _: &Registry) -> Result<PolicyConfig, ConfigError> {
+//!         let choose_second = config.required("chooseSecond", "a whole number of at least 1")?;
+//!         let choose_second = choose_second.whole(1..=u64::MAX)? as usize;
+//!         Ok(PolicyConfig::new(EveryNthConfig { choose_second }))
+//!     }
+//!     fn default_config(&self) -> PolicyConfig {
+//!         PolicyConfig::new(EveryNthConfig { choose_second: 3 })
+//!     }
+//! }
+//!
+//! struct EveryNthBalancer {
+//!     backends: EndpointSharding,
+//!     choose_second: usize,
+//! }
+//!
+//! impl EveryNthBalancer {
+//!     /// After every event: the backends' state is ours, and the picker is made of theirs.
+//!     fn publish(&mut self, controller: &mut dyn Controller) {
+//!         let pickers = self.backends.best_pickers();
+//!         let turns = Rotation::new(0);
+//!         let picker = EveryNthPicker { pickers, choose_second: self.choose_second, turns };
+//!         controller.publish(self.backends.state(), Arc::new(picker));
+//!     }
+//! }
+//!
+//! impl Balancer for EveryNthBalancer {
+//!     fn handle_resolution(&mut self, update: Update, controller: &mut dyn Controller) -> Result<(), BadResolution> {
+//!         if let Some(config) = update.config.get::<EveryNthConfig>() {
+//!             self.choose_second = config.choose_second;
+//!         }
+//!         let result = self.backends.handle_resolution(update, controller);
+//!         self.publish(controller);
+//!         result
+//!     }
+//!     fn handle_resolver_error(&mut self, error: &ResolveError, controller: &mut dyn Controller) {
+//!         self.backends.handle_resolver_error(error, controller);
+//!         self.publish(controller);
+//!     }
+//!     fn handle_subchannel(&mut self, id: SubchannelId, event: SubchannelEvent, controller: &mut dyn Controller) {
+//!         if self.backends.handle_subchannel(id, event, controller) {
+//!             self.publish(controller);
+//!         }
+//!     }
+//!     fn exit_idle(&mut self, controller: &mut dyn Controller) {
+//!         self.backends.exit_idle(controller);
+//!     }
+//!     fn poll_timeout(&self) -> Option<std::time::Instant> {
+//!         self.backends.poll_timeout()
+//!     }
+//!     fn handle_timeout(&mut self, controller: &mut dyn Controller) {
+//!         if self.backends.handle_timeout(controller) {
+//!             self.publish(controller);
+//!         }
+//!     }
+//! }
+//!
+//! #[derive(Debug)]
+//! struct EveryNthPicker {
+//!     pickers: Vec<Arc<dyn Picker>>,
+//!     choose_second: usize,
+//!     turns: Rotation,
+//! }
+//!
+//! impl Picker for EveryNthPicker {
+//!     fn pick(&self, info: &PickInfo<'_>) -> Pick {
+//!         let second = self.turns.next(self.choose_second) == self.choose_second - 1;
+//!         let picker = self.pickers.get(usize::from(second)).or(self.pickers.first());
+//!         picker.map_or(Pick::Queue, |picker| picker.pick(info))
+//!     }
+//! }
+//!
+//! let mut policies = Registry::default();
+//! policies.register(EveryNth);
+//! ```
 
+mod child;
+mod endpoint_sharding;
+mod graceful_switch;
 mod pick_first;
 mod policy;
+mod round_robin;
+#[cfg(test)]
+mod testing;
 
+pub use child::Child;
+pub use endpoint_sharding::{EndpointSharding, Reconnect};
+pub use graceful_switch::GracefulSwitch;
 pub use pick_first::{PickFirst, PickFirstBuilder, PickFirstConfig};
 pub use policy::{Policy, PolicyConfig, Registry};
+pub use round_robin::{RoundRobin, RoundRobinBuilder};
 
+use super::attributes::Attributes;
 use super::connectivity::ConnectivityState;
-use super::picker::Picker;
-use super::resolver::{Resolution, ResolveError};
+use super::endpoint::Endpoint;
+use super::picker::{Always, Pick, Picker};
+use super::resolver::ResolveError;
 use super::service_config::{ConfigError, Json};
-use super::subchannel::{SubchannelId, SubchannelState};
+use super::subchannel::{Health, SubchannelEvent, SubchannelId, SubchannelState};
 use crate::net::Address;
+use crate::rpc::Status;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Makes the balancers of one policy: a channel needs a new one whenever it leaves idleness.
 pub trait BalancerBuilder: Send + Sync {
@@ -40,13 +158,32 @@ pub trait BalancerBuilder: Send + Sync {
     }
 }
 
+/// What a balancer is to balance over.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Update {
+    /// The backends, the preferred one first.
+    pub endpoints: Vec<Endpoint>,
+    /// What the resolver knows besides.
+    pub attributes: Attributes,
+    /// What the policy's builder made of the service config.
+    pub config: PolicyConfig,
+}
+
+impl Update {
+    /// These backends for a policy configured like this.
+    pub fn new(endpoints: Vec<Endpoint>, attributes: Attributes, config: PolicyConfig) -> Self {
+        Update { endpoints, attributes, config }
+    }
+}
+
 /// A balancing policy at work on one channel.
 pub trait Balancer: Send {
-    /// These are the backends now; they replace those of any earlier resolution. Connections to backends that stay
-    /// should be kept. With an error the resolver is asked again after a back-off.
+    /// These are the backends now, and this the configuration; they replace those of any earlier resolution.
+    /// Connections to backends that stay should be kept. With an error the resolver is asked again after a back-off.
     fn handle_resolution(
         &mut self,
-        resolution: Resolution,
+        update: Update,
         controller: &mut dyn Controller,
     ) -> Result<(), BadResolution>;
 
@@ -54,12 +191,12 @@ pub trait Balancer: Send {
     /// TRANSIENT_FAILURE with the error.
     fn handle_resolver_error(&mut self, error: &ResolveError, controller: &mut dyn Controller);
 
-    /// A subchannel of this balancer changed its state, other than by the balancer's own doing: `connect` and `remove`
-    /// take effect at once and are not reported.
+    /// There is news of a subchannel of this balancer. What it does itself, by `connect` and `remove`, takes effect at
+    /// once and is not reported.
     fn handle_subchannel(
         &mut self,
         id: SubchannelId,
-        state: SubchannelState,
+        event: SubchannelEvent,
         controller: &mut dyn Controller,
     );
 
@@ -85,16 +222,33 @@ pub trait Controller {
     /// The target of the channel, for error texts.
     fn target(&self) -> &str;
 
-    /// A new subchannel, idle, to this address.
-    fn create_subchannel(&mut self, address: Address) -> SubchannelId;
+    /// Any 64 bits, for shuffles and the like.
+    fn random(&mut self) -> u64;
+
+    /// A subchannel to this address: an existing one if another balancer of the channel has one with the
+    /// [same](Attributes::is_same) attributes, else a new one, which is idle. The attributes are those of the endpoint.
+    /// Each creation is undone by one [`remove`](Self::remove).
+    fn create_subchannel(&mut self, address: Address, attributes: &Attributes) -> SubchannelId;
+
+    /// The state of a subchannel now.
+    fn state(&self, id: SubchannelId) -> SubchannelState;
 
     /// Starts an attempt to connect. Nothing happens unless the subchannel is idle: one whose attempt failed turns idle
     /// by itself when its back-off has passed.
     fn connect(&mut self, id: SubchannelId);
 
-    /// Gives a subchannel up. Its attempt is aborted, or its connection closed once the calls on it are done. Nothing
-    /// is reported of it any more.
+    /// Gives a subchannel up. When nobody else has it, its attempt is aborted, or its connection closed once the calls
+    /// on it are done. Nothing is reported of it any more.
     fn remove(&mut self, id: SubchannelId);
+
+    /// The health of a subchannel's backend, if the service config wants it watched (gRFC A17), and from now on reports
+    /// of its changes as long as the subchannel is ready. Without such watching every backend is healthy, and nothing
+    /// is reported.
+    fn watch_health(&mut self, id: SubchannelId) -> Health;
+
+    /// Asks the backend of a ready subchannel to report its load this often at least, beside its calls (gRFC A51). It
+    /// must be asked again whenever the subchannel turns ready. Backends that cannot do that report nothing.
+    fn watch_load(&mut self, id: SubchannelId, interval: Duration);
 
     /// Makes this the state of the channel, and this the picker that all further calls and all waiting ones ask.
     fn publish(&mut self, state: ConnectivityState, picker: Arc<dyn Picker>);
@@ -121,3 +275,20 @@ impl fmt::Display for BadResolution {
 }
 
 impl std::error::Error for BadResolution {}
+
+/// Publishes TRANSIENT_FAILURE: calls that don't wait for ready fail with this reason.
+fn publish_failure(controller: &mut dyn Controller, why: &str) {
+    let picker = failing(controller, why);
+    controller.publish(ConnectivityState::TransientFailure, picker);
+}
+
+/// A picker that fails calls for this reason.
+fn failing(controller: &dyn Controller, why: &str) -> Arc<dyn Picker> {
+    let status = Status::unavailable(format!("{}: {why}", controller.target()));
+    Arc::new(Always(Pick::Fail(status)))
+}
+
+/// A picker that has calls wait.
+fn queueing() -> Arc<dyn Picker> {
+    Arc::new(Always(Pick::Queue))
+}

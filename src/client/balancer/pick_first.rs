@@ -1,13 +1,17 @@
-//! `pick_first`: one connection, to the first address that accepts it (gRFC A61 and A62).
+//! `pick_first`: one connection, to the first address that accepts it (gRFCs A61, A62 and A113).
 
-use super::{BadResolution, Balancer, BalancerBuilder, Controller, PolicyConfig, Registry};
+use super::{
+    BadResolution, Balancer, BalancerBuilder, Controller, PolicyConfig, Registry, Update, publish_failure,
+    queueing,
+};
+use crate::client::attributes::Attributes;
 use crate::client::connectivity::ConnectivityState;
+use crate::client::endpoint::Endpoint;
 use crate::client::picker::{Always, Pick};
-use crate::client::resolver::{Resolution, ResolveError};
+use crate::client::resolver::ResolveError;
 use crate::client::service_config::{ConfigError, Json};
-use crate::client::subchannel::{SubchannelId, SubchannelState};
+use crate::client::subchannel::{Health, SubchannelEvent, SubchannelId, SubchannelState};
 use crate::net::Address;
-use crate::rpc::Status;
 use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
@@ -25,7 +29,14 @@ pub struct PickFirstBuilder;
 #[non_exhaustive]
 pub struct PickFirstConfig {
     /// `shuffleAddressList`: the endpoints are tried in random order (gRFC A62), so that many clients spread over them.
+    /// Those of more [weight](crate::client::endpoint::Weight) come first more often (gRFC A113).
     pub shuffle_address_list: bool,
+    /// For parents: a connection counts as ready only while its backend is healthy
+    /// ([`Controller::watch_health`]). Not in the service config.
+    pub health_aware: bool,
+    /// For parents: it begins IDLE rather than to connect when it is given its first addresses. Not in the service
+    /// config.
+    pub lazy: bool,
 }
 
 impl BalancerBuilder for PickFirstBuilder {
@@ -41,6 +52,7 @@ impl BalancerBuilder for PickFirstBuilder {
         let shuffle = config.field("shuffleAddressList")?;
         Ok(PolicyConfig::new(PickFirstConfig {
             shuffle_address_list: shuffle.map_or(Ok(false), |shuffle| shuffle.boolean())?,
+            ..PickFirstConfig::default()
         }))
     }
 
@@ -56,6 +68,7 @@ impl BalancerBuilder for PickFirstBuilder {
 /// that goes on until one of them is ready.
 #[derive(Debug, Default)]
 pub struct PickFirst {
+    config: PickFirstConfig,
     /// In the order they are tried; no address twice.
     candidates: Vec<Candidate>,
     phase: Phase,
@@ -68,6 +81,8 @@ pub struct PickFirst {
 #[derive(Debug)]
 struct Candidate {
     address: Address,
+    /// Those of its endpoint.
+    attributes: Attributes,
     subchannel: Option<SubchannelId>,
     state: SubchannelState,
     /// It has failed in the pass under way, though its back-off may have passed since.
@@ -93,10 +108,15 @@ enum Phase {
 impl Balancer for PickFirst {
     fn handle_resolution(
         &mut self,
-        resolution: Resolution,
+        update: Update,
         controller: &mut dyn Controller,
     ) -> Result<(), BadResolution> {
-        let addresses = order(resolution);
+        self.config = update.config.get().copied().unwrap_or_default();
+        let mut endpoints = update.endpoints;
+        if self.config.shuffle_address_list {
+            shuffle(&mut endpoints, controller);
+        }
+        let addresses = order(endpoints);
         if addresses.is_empty() {
             self.replace_candidates(addresses, controller);
             self.phase = Phase::Unresolved;
@@ -112,7 +132,10 @@ impl Balancer for PickFirst {
             Phase::Pass { .. } | Phase::Exhausted { .. } | Phase::Ready(_) => self.start_pass(controller),
             Phase::Unresolved => {
                 self.failing = false;
-                self.start_pass(controller);
+                match self.config.lazy {
+                    true => self.turn_idle(controller),
+                    false => self.start_pass(controller),
+                }
             }
         }
         Ok(())
@@ -127,9 +150,14 @@ impl Balancer for PickFirst {
     fn handle_subchannel(
         &mut self,
         id: SubchannelId,
-        state: SubchannelState,
+        event: SubchannelEvent,
         controller: &mut dyn Controller,
     ) {
+        let state = match event {
+            SubchannelEvent::State(state) => state,
+            SubchannelEvent::Health(health) => return self.handle_health(id, &health, controller),
+            SubchannelEvent::Load(_) => return,
+        };
         let Some(position) = self.position(id) else { return };
         let Some(candidate) = self.candidates.get_mut(position) else {
             return;
@@ -173,15 +201,25 @@ impl PickFirst {
     }
 
     /// Takes the new addresses with what is known of those that stay. Whether there is one that was not there before.
-    fn replace_candidates(&mut self, addresses: Vec<Address>, controller: &mut dyn Controller) -> bool {
+    fn replace_candidates(
+        &mut self,
+        addresses: Vec<(Address, Attributes)>,
+        controller: &mut dyn Controller,
+    ) -> bool {
         let mut old = mem::take(&mut self.candidates);
         let mut any_new = false;
-        for address in addresses {
+        for (address, attributes) in addresses {
             let known = old.iter().position(|candidate| candidate.address == address);
             any_new |= known.is_none();
             self.candidates.push(match known {
                 Some(position) => old.swap_remove(position),
-                None => Candidate { address, subchannel: None, state: SubchannelState::Idle, failed: false },
+                None => Candidate {
+                    address,
+                    attributes,
+                    subchannel: None,
+                    state: SubchannelState::Idle,
+                    failed: false,
+                },
             });
         }
         for id in old.into_iter().filter_map(|candidate| candidate.subchannel) {
@@ -193,7 +231,7 @@ impl PickFirst {
     /// Goes through the addresses from the first.
     fn start_pass(&mut self, controller: &mut dyn Controller) {
         if !self.failing {
-            controller.publish(ConnectivityState::Connecting, Arc::new(Always(Pick::Queue)));
+            controller.publish(ConnectivityState::Connecting, queueing());
         }
         for candidate in &mut self.candidates {
             candidate.failed = matches!(candidate.state, SubchannelState::TransientFailure(_));
@@ -202,18 +240,29 @@ impl PickFirst {
     }
 
     /// Goes on with the pass at this position: to the next address that has not failed yet.
-    fn advance(&mut self, from: usize, controller: &mut dyn Controller) {
-        let next = (from..self.candidates.len()).find(|&i| self.candidates.get(i).is_some_and(|c| !c.failed));
-        let Some(cursor) = next else {
-            self.phase = Phase::Pass { cursor: self.candidates.len(), next_attempt: None };
-            return self.finish_pass(controller);
-        };
-        let is_last = cursor + 1 == self.candidates.len();
-        let next_attempt = (!is_last).then(|| controller.now() + CONNECTION_ATTEMPT_DELAY);
-        self.phase = Phase::Pass { cursor, next_attempt };
-        if let Some(candidate) = self.candidates.get_mut(cursor) {
+    fn advance(&mut self, mut from: usize, controller: &mut dyn Controller) {
+        let next = |from: usize, all: &[Candidate]| (from..all.len()).find(|&i| !all[i].failed);
+        while let Some(cursor) = next(from, &self.candidates) {
+            let candidate = &mut self.candidates[cursor];
             candidate.connect(controller);
+            match (&candidate.state, candidate.subchannel) {
+                // Another balancer has it, and is further with it.
+                (SubchannelState::Ready, Some(id)) => return self.select(id, controller),
+                (SubchannelState::TransientFailure(error), _) => {
+                    candidate.failed = true;
+                    self.last_error = Some(Arc::clone(error));
+                    from = cursor + 1;
+                }
+                _ => {
+                    let is_last = cursor + 1 == self.candidates.len();
+                    let next_attempt = (!is_last).then(|| controller.now() + CONNECTION_ATTEMPT_DELAY);
+                    self.phase = Phase::Pass { cursor, next_attempt };
+                    return;
+                }
+            }
         }
+        self.phase = Phase::Pass { cursor: self.candidates.len(), next_attempt: None };
+        self.finish_pass(controller);
     }
 
     /// An attempt failed, in whatever phase.
@@ -246,6 +295,10 @@ impl PickFirst {
         for candidate in &mut self.candidates {
             candidate.connect(controller);
         }
+        let ready = self.candidates.iter().find(|candidate| candidate.state == SubchannelState::Ready);
+        if let Some(id) = ready.and_then(|candidate| candidate.subchannel) {
+            self.select(id, controller);
+        }
     }
 
     /// A connection is ready: it is the one, and all other attempts end.
@@ -259,23 +312,44 @@ impl PickFirst {
                 controller.remove(other);
             }
         }
+        if let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.subchannel == Some(id))
+        {
+            candidate.state = SubchannelState::Ready;
+        }
         self.phase = Phase::Ready(id);
         self.failing = false;
         self.last_error = None;
-        controller.publish(ConnectivityState::Ready, Arc::new(Always(Pick::Subchannel(id))));
+        let health = if self.config.health_aware { controller.watch_health(id) } else { Health::Serving };
+        publish_ready(id, &health, controller);
+    }
+
+    fn handle_health(&mut self, id: SubchannelId, health: &Health, controller: &mut dyn Controller) {
+        match self.phase {
+            Phase::Ready(selected) if selected == id && self.config.health_aware => {
+                publish_ready(id, health, controller);
+            }
+            _ => {}
+        }
+    }
+
+    fn turn_idle(&mut self, controller: &mut dyn Controller) {
+        self.phase = Phase::Idle;
+        controller.publish(ConnectivityState::Idle, queueing());
     }
 
     /// The back-off of a failed subchannel has passed, or the connection in use has ended.
     fn turned_idle(&mut self, position: usize, id: SubchannelId, controller: &mut dyn Controller) {
         match self.phase {
             Phase::Ready(selected) if selected == id => {
-                self.phase = Phase::Idle;
-                controller.publish(ConnectivityState::Idle, Arc::new(Always(Pick::Queue)));
+                self.turn_idle(controller);
                 controller.request_resolution();
             }
             Phase::Exhausted { .. } => {
                 if let Some(candidate) = self.candidates.get_mut(position) {
                     candidate.connect(controller);
+                    if candidate.state == SubchannelState::Ready {
+                        self.select(id, controller);
+                    }
                 }
             }
             // In a pass each address has one attempt; the next begins when all have failed.
@@ -290,36 +364,53 @@ impl PickFirst {
 }
 
 impl Candidate {
-    /// Starts an attempt if there is none under way or backing off.
+    /// Starts an attempt if there is none under way or backing off, and takes note of where that leads.
     fn connect(&mut self, controller: &mut dyn Controller) {
         if self.state == SubchannelState::Idle {
-            let create = || controller.create_subchannel(self.address.clone());
+            let create = || controller.create_subchannel(self.address.clone(), &self.attributes);
             let id = *self.subchannel.get_or_insert_with(create);
             controller.connect(id);
-            self.state = SubchannelState::Connecting;
+            // Not always Connecting: it may be another balancer's as well.
+            self.state = controller.state(id);
         }
     }
 }
 
-/// Publishes TRANSIENT_FAILURE: calls that don't wait for ready fail with this reason.
-fn publish_failure(controller: &mut dyn Controller, why: &str) {
-    let status = Status::unavailable(format!("{}: {why}", controller.target()));
-    controller.publish(ConnectivityState::TransientFailure, Arc::new(Always(Pick::Fail(status))));
+/// There is a connection: how ready it is depends on its backend's health.
+fn publish_ready(id: SubchannelId, health: &Health, controller: &mut dyn Controller) {
+    match health {
+        Health::Serving => {
+            controller.publish(ConnectivityState::Ready, Arc::new(Always(Pick::Subchannel(id))));
+        }
+        Health::Unknown => controller.publish(ConnectivityState::Connecting, queueing()),
+        Health::NotServing(why) => publish_failure(controller, &format!("the backend is not healthy: {why}")),
+    }
+}
+
+/// Random order, in which an endpoint comes before another in proportion to their weights: by the keys of Efraimidis
+/// and Spirakis, u^(1/w).
+fn shuffle(endpoints: &mut [Endpoint], controller: &mut dyn Controller) {
+    endpoints.sort_by_cached_key(|endpoint| {
+        let uniform = (controller.random() >> 11) as f64 / (1u64 << 53) as f64;
+        let key = uniform.powf(1.0 / f64::from(endpoint.weight()));
+        // The largest first; of numbers that are not negative the bits sort as they do.
+        std::cmp::Reverse(key.to_bits())
+    });
 }
 
 /// All addresses once, in the order to try them: as the resolver gave them, but families by turns, so that one family
 /// without a working route delays the connection by one attempt and not by many (RFC 8305 §4).
-fn order(resolution: Resolution) -> Vec<Address> {
+fn order(endpoints: Vec<Endpoint>) -> Vec<(Address, Attributes)> {
     let mut seen = HashSet::new();
-    let mut families: Vec<(Family, Vec<Address>)> = Vec::new();
-    for address in resolution.endpoints.into_iter().flat_map(|endpoint| endpoint.addresses) {
-        if !seen.insert(address.clone()) {
-            continue;
-        }
-        let family = Family::of(&address);
-        match families.iter_mut().find(|(other, _)| *other == family) {
-            Some((_, members)) => members.push(address),
-            None => families.push((family, vec![address])),
+    let mut families: Vec<(Family, Vec<(Address, Attributes)>)> = Vec::new();
+    for Endpoint { addresses, attributes } in endpoints {
+        for address in addresses.into_iter().filter(|address| seen.insert(address.clone())) {
+            let family = Family::of(&address);
+            let member = (address, attributes.clone());
+            match families.iter_mut().find(|(other, _)| *other == family) {
+                Some((_, members)) => members.push(member),
+                None => families.push((family, vec![member])),
+            }
         }
     }
     let mut turns: Vec<_> = families.into_iter().map(|(_, members)| members.into_iter()).collect();
@@ -349,92 +440,11 @@ impl Family {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::*;
     use super::*;
-    use crate::client::endpoint::Endpoint;
-    use crate::client::picker::{PickInfo, Picker};
-    use crate::rpc::{Code, Metadata};
 
-    const A: &str = "10.0.0.1:80";
-    const B: &str = "10.0.0.2:80";
-    const C: &str = "10.0.0.3:80";
-
-    /// Records what the balancer does.
-    struct Fake {
-        now: Instant,
-        subchannels: Vec<(SubchannelId, Address)>,
-        log: Vec<String>,
-        picker: Option<Arc<dyn Picker>>,
-    }
-
-    impl Fake {
-        fn new() -> Self {
-            Fake { now: Instant::now(), subchannels: Vec::new(), log: Vec::new(), picker: None }
-        }
-
-        fn address(&self, id: SubchannelId) -> String {
-            self.subchannels.iter().find(|(other, _)| *other == id).unwrap().1.to_string()
-        }
-
-        /// The latest subchannel for this address.
-        fn id(&self, address: &str) -> SubchannelId {
-            self.subchannels.iter().rfind(|(_, other)| other.to_string() == address).unwrap().0
-        }
-
-        #[track_caller]
-        fn did(&mut self, expected: &[&str]) {
-            assert_eq!(mem::take(&mut self.log), expected);
-        }
-
-        fn pick(&self) -> Pick {
-            let info = PickInfo { path: "/s/m", metadata: &Metadata::default() };
-            self.picker.as_ref().unwrap().pick(&info)
-        }
-
-        #[track_caller]
-        fn failure(&self) -> String {
-            match self.pick() {
-                Pick::Fail(status) => {
-                    assert_eq!(status.code(), Code::Unavailable);
-                    status.message().to_owned()
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    impl Controller for Fake {
-        fn now(&self) -> Instant {
-            self.now
-        }
-        fn target(&self) -> &str {
-            "dns:///test"
-        }
-        fn create_subchannel(&mut self, address: Address) -> SubchannelId {
-            let id = SubchannelId::new(self.subchannels.len(), 0);
-            self.subchannels.push((id, address));
-            id
-        }
-        fn connect(&mut self, id: SubchannelId) {
-            self.log.push(format!("connect {}", self.address(id)));
-        }
-        fn remove(&mut self, id: SubchannelId) {
-            self.log.push(format!("remove {}", self.address(id)));
-        }
-        fn publish(&mut self, state: ConnectivityState, picker: Arc<dyn Picker>) {
-            self.log.push(state.to_string());
-            self.picker = Some(picker);
-        }
-        fn request_resolution(&mut self) {
-            self.log.push("resolve".into());
-        }
-    }
-
-    fn resolution(addresses: &[&str]) -> Resolution {
-        addresses.iter().map(|text| address(text)).collect()
-    }
-
-    fn address(text: &str) -> Address {
-        text.parse().map_or_else(|_| Address::Unix(text.into()), Address::Tcp)
+    fn resolution(addresses: &[&str]) -> Update {
+        update(addresses, PolicyConfig::default())
     }
 
     /// A balancer that has just been given these addresses.
@@ -445,12 +455,11 @@ mod tests {
     }
 
     fn report(balancer: &mut PickFirst, fake: &mut Fake, address: &str, state: SubchannelState) {
-        balancer.handle_subchannel(fake.id(address), state, fake);
+        fake.report(balancer, address, state);
     }
 
     fn fail(balancer: &mut PickFirst, fake: &mut Fake, address: &str) {
-        let error = format!("{address}: refused").into();
-        report(balancer, fake, address, SubchannelState::TransientFailure(error));
+        fake.fail(balancer, address);
     }
 
     /// A balancer that is connected to the first of these addresses.
@@ -689,7 +698,7 @@ mod tests {
     #[test]
     fn families_take_turns_beginning_with_that_of_the_first_address() {
         let ordered = |addresses: &[&str]| -> Vec<String> {
-            order(resolution(addresses)).iter().map(Address::to_string).collect()
+            order(endpoints(addresses)).iter().map(|(address, _)| address.to_string()).collect()
         };
         assert_eq!(
             ordered(&["[::1]:1", "[::2]:1", "[::3]:1", A, B]),
@@ -704,7 +713,93 @@ mod tests {
     fn the_addresses_of_all_endpoints_are_used() {
         let endpoint =
             |addresses: &[&str]| Endpoint::new(addresses.iter().map(|text| address(text)).collect());
-        let resolution = Resolution::new(vec![endpoint(&[A, "[::1]:1"]), endpoint(&[B])]);
-        assert_eq!(order(resolution), [address(A), address("[::1]:1"), address(B)]);
+        let endpoints = vec![endpoint(&[A, "[::1]:1"]), endpoint(&[B])];
+        let ordered: Vec<Address> = order(endpoints).into_iter().map(|(address, _)| address).collect();
+        assert_eq!(ordered, [address(A), address("[::1]:1"), address(B)]);
+    }
+
+    fn configured(config: PickFirstConfig) -> Update {
+        update(&[A, B, C], PolicyConfig::new(config))
+    }
+
+    #[test]
+    fn a_lazy_one_waits_for_a_call_before_it_connects() {
+        let (mut balancer, mut fake) = (PickFirst::default(), Fake::new());
+        let config = PickFirstConfig { lazy: true, ..PickFirstConfig::default() };
+        balancer.handle_resolution(configured(config), &mut fake).unwrap();
+        fake.did(&["IDLE"]);
+        balancer.exit_idle(&mut fake);
+        fake.did(&["CONNECTING", &format!("connect {A}")]);
+    }
+
+    #[test]
+    fn shuffling_puts_every_endpoint_first_about_equally_often() {
+        let config = PickFirstConfig { shuffle_address_list: true, ..PickFirstConfig::default() };
+        let mut firsts = std::collections::BTreeMap::<String, u32>::new();
+        let mut fake = Fake::new();
+        for _ in 0..3000 {
+            let mut balancer = PickFirst::default();
+            balancer.handle_resolution(configured(config), &mut fake).unwrap();
+            *firsts.entry(balancer.candidates[0].address.to_string()).or_default() += 1;
+        }
+        // Six standard deviations of a binomial with p = 1/3.
+        assert!(firsts.len() == 3 && firsts.values().all(|count| count.abs_diff(1000) < 155), "{firsts:?}");
+    }
+
+    #[test]
+    fn shuffling_favours_weight_in_proportion() {
+        let mut fake = Fake::new();
+        let mut heavy_first = 0u32;
+        for _ in 0..3000 {
+            let mut both = endpoints(&[A, B]);
+            both[1] = both[1].clone().with_attribute(crate::client::endpoint::Weight(3));
+            shuffle(&mut both, &mut fake);
+            heavy_first += u32::from(both[0].addresses == [address(B)]);
+        }
+        // Three quarters; six standard deviations.
+        assert!(heavy_first.abs_diff(2250) < 143, "{heavy_first}");
+    }
+
+    #[test]
+    fn the_health_of_the_backend_counts_only_if_the_parent_wants_it() {
+        let sick = Health::NotServing("10.0.0.1:80: NOT_SERVING".into());
+        for health_aware in [false, true] {
+            let (mut balancer, mut fake) = (PickFirst::default(), Fake::new());
+            fake.health = Health::Unknown;
+            let config = PickFirstConfig { health_aware, ..PickFirstConfig::default() };
+            balancer.handle_resolution(configured(config), &mut fake).unwrap();
+            fake.ready(&mut balancer, A);
+            assert_eq!(matches!(fake.pick(), Pick::Queue), health_aware);
+            let id = fake.id(A);
+            balancer.handle_subchannel(id, SubchannelEvent::Health(sick.clone()), &mut fake);
+            assert_eq!(matches!(fake.pick(), Pick::Fail(_)), health_aware);
+            balancer.handle_subchannel(id, SubchannelEvent::Health(Health::Serving), &mut fake);
+            assert_eq!(fake.picked(), A);
+        }
+    }
+
+    #[test]
+    fn a_subchannel_that_another_balancer_has_connected_is_used_at_once() {
+        let (_first, mut fake) = connected(&[A]);
+        let mut second = PickFirst::default();
+        second.handle_resolution(resolution(&[A, B]), &mut fake).unwrap();
+        fake.did(&["CONNECTING", "READY"]);
+        assert_eq!(fake.picked(), A);
+        // It stays as long as one of them has it.
+        second.handle_resolution(resolution(&[B]), &mut fake).unwrap();
+        fake.did(&["CONNECTING", &format!("connect {B}")]);
+        assert_eq!(fake.in_use(), [A, B]);
+    }
+
+    #[test]
+    fn a_subchannel_that_backs_off_for_another_balancer_counts_as_failed() {
+        let (mut first, mut fake) = resolved(&[A]);
+        fake.fail(&mut first, A);
+        fake.log.clear();
+        let mut second = PickFirst::default();
+        second.handle_resolution(resolution(&[A, B]), &mut fake).unwrap();
+        fake.did(&["CONNECTING", &format!("connect {B}")]);
+        fake.fail(&mut second, B);
+        assert!(fake.failure().ends_with("10.0.0.2:80: refused"));
     }
 }

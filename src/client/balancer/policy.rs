@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Balancer, BalancerBuilder, PickFirstBuilder};
+use super::{Balancer, BalancerBuilder, PickFirstBuilder, RoundRobinBuilder};
 use crate::client::service_config::{ConfigError, Json};
 
 /// A policy's configuration, of a type that the policy knows.
@@ -50,7 +50,7 @@ impl Policy {
     }
 
     /// The policy of this builder as it is when nothing is configured.
-    pub(crate) fn without_config(builder: &Arc<dyn BalancerBuilder>) -> Self {
+    pub fn without_config(builder: &Arc<dyn BalancerBuilder>) -> Self {
         Policy { builder: Arc::clone(builder), config: builder.default_config() }
     }
 
@@ -82,7 +82,7 @@ pub struct Registry(Vec<Arc<dyn BalancerBuilder>>);
 
 impl Default for Registry {
     fn default() -> Self {
-        Registry(vec![Arc::new(PickFirstBuilder)])
+        Registry(vec![Arc::new(PickFirstBuilder), Arc::new(RoundRobinBuilder)])
     }
 }
 

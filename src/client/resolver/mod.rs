@@ -39,15 +39,20 @@
 //! ```
 
 mod dns;
+mod ip;
+mod manual;
 mod passthrough;
 pub(crate) mod schedule;
 mod unix;
 
 pub use dns::Dns;
+pub use ip::{Ipv4, Ipv6};
+pub use manual::Manual;
 pub use passthrough::Passthrough;
 pub use unix::{Unix, UnixAbstract};
 
 use super::attributes::Attributes;
+use super::call_config::ConfigSelector;
 use super::endpoint::Endpoint;
 use super::target::{Target, TargetError, encode_authority, unknown_scheme};
 use crate::net::Address;
@@ -62,12 +67,28 @@ pub struct Resolution {
     pub endpoints: Vec<Endpoint>,
     /// What the resolver knows besides, for balancers.
     pub attributes: Attributes,
+    /// The [service config](super::service_config) as JSON, if the resolver knows one, or why it could not be had.
+    /// Without one the channel has its default.
+    ///
+    /// One with an error leaves the channel with the config it has from an earlier resolution, while the backends
+    /// count. If there was none, calls fail with the error until there is (gRFC A21). Either way the resolver is asked
+    /// again after a back-off.
+    pub service_config: Option<Result<String, ResolveError>>,
+    /// Takes the place of the service config's `methodConfig`.
+    pub config_selector: Option<Arc<dyn ConfigSelector>>,
 }
 
 impl Resolution {
-    /// These backends and no attributes.
+    /// These backends and nothing else.
     pub fn new(endpoints: Vec<Endpoint>) -> Self {
-        Resolution { endpoints, attributes: Attributes::default() }
+        Resolution { endpoints, ..Resolution::default() }
+    }
+
+    /// The same with this service config, a JSON document.
+    #[must_use]
+    pub fn with_service_config(mut self, json: impl Into<String>) -> Self {
+        self.service_config = Some(Ok(json.into()));
+        self
     }
 }
 
@@ -176,13 +197,21 @@ impl fmt::Debug for ResolutionSender {
     }
 }
 
-/// The resolvers a channel may use, by scheme. The default has `dns`, `passthrough`, `unix` and `unix-abstract`.
+/// The resolvers a channel may use, by scheme. The default has `dns`, `passthrough`, `ipv4`, `ipv6`, `unix` and
+/// `unix-abstract`.
 #[derive(Clone)]
 pub struct Registry(Vec<Arc<dyn ResolverBuilder>>);
 
 impl Default for Registry {
     fn default() -> Self {
-        Registry(vec![Arc::new(Dns), Arc::new(Passthrough), Arc::new(Unix), Arc::new(UnixAbstract)])
+        Registry(vec![
+            Arc::new(Dns),
+            Arc::new(Passthrough),
+            Arc::new(Ipv4),
+            Arc::new(Ipv6),
+            Arc::new(Unix),
+            Arc::new(UnixAbstract),
+        ])
     }
 }
 
@@ -350,7 +379,7 @@ mod tests {
         registry.register(Mine);
         let target = Target::parse("foo", &registry).unwrap();
         assert_eq!(registry.default_authority(&target), "mine");
-        assert_eq!(format!("{registry:?}"), "Registry(passthrough, unix, unix-abstract, dns)");
+        assert_eq!(format!("{registry:?}"), "Registry(passthrough, ipv4, ipv6, unix, unix-abstract, dns)");
     }
 
     #[test]

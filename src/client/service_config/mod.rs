@@ -112,6 +112,11 @@ impl ServiceConfig {
             .or(self.default.as_ref())
     }
 
+    /// Whether there is nothing to look up.
+    pub(crate) fn has_method_configs(&self) -> bool {
+        self.default.is_some() || !self.services.is_empty()
+    }
+
     fn add_method_config(&mut self, json: &Json<'_>) -> Result<(), ConfigError> {
         let config = Arc::new(MethodConfig::parse(json)?);
         for name in json.field("name")?.map_or(Ok(Vec::new()), |names| names.items())? {
@@ -194,6 +199,7 @@ mod tests {
         assert!(config.load_balancing.is_none() && config.retry_throttling.is_none());
         assert!(config.health_check_service.is_none() && config.max_connections_per_subchannel.is_none());
         assert_eq!(config.method("/a.B/C"), None);
+        assert!(!config.has_method_configs());
     }
 
     #[test]
@@ -291,6 +297,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_its_place_and_what_would_be_right() {
+        let policies = Registry::default().names();
         refused(
             "{",
             "the document: found text that is no JSON (EOF while parsing an object at line 1 column 1); it must be a \
@@ -311,7 +318,8 @@ mod tests {
         );
         refused(
             r#"{"methodConfig": [{"name": [{"method": "C"}]}]}"#,
-            "methodConfig[0].name[0]: found {\"method\":\"C\"}; it must be given a service, too, since it has a method",
+            "methodConfig[0].name[0]: found {\"method\":\"C\"}; it must be given a service, too, since it has a \
+             method",
         );
         refused(
             r#"{"methodConfig": [{"name": [{"service": "a"}]}, {"name": [{"service": "a"}]}]}"#,
@@ -320,7 +328,9 @@ mod tests {
         );
         refused(
             r#"{"loadBalancingConfig": [{"no_such": {}}]}"#,
-            "loadBalancingConfig: found [{\"no_such\":{}}]; it must be a list with at least one of pick_first",
+            &format!(
+                "loadBalancingConfig: found [{{\"no_such\":{{}}}}]; it must be a list with at least one of {policies}"
+            ),
         );
         refused(
             r#"{"loadBalancingConfig": [{"pick_first": {}, "b": {}}]}"#,
@@ -329,7 +339,7 @@ mod tests {
         );
         refused(
             r#"{"loadBalancingPolicy": "no_such"}"#,
-            "loadBalancingPolicy: found \"no_such\"; it must be one of pick_first",
+            &format!("loadBalancingPolicy: found \"no_such\"; it must be one of {policies}"),
         );
         refused(
             r#"{"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": "yes"}}]}"#,

@@ -1,0 +1,217 @@
+//! A controller for tests: it records what a balancer does, in made-up time.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Balancer, Controller, Policy, PolicyConfig, Registry, Update};
+use crate::client::attributes::Attributes;
+use crate::client::connectivity::ConnectivityState;
+use crate::client::endpoint::Endpoint;
+use crate::client::picker::{Pick, PickInfo, Picker};
+use crate::client::random::Xorshift;
+use crate::client::service_config::{ConfigError, Json};
+use crate::client::subchannel::{Health, SubchannelEvent, SubchannelId, SubchannelState};
+use crate::net::Address;
+use crate::rpc::{Code, Metadata};
+
+pub(super) const A: &str = "10.0.0.1:80";
+pub(super) const B: &str = "10.0.0.2:80";
+pub(super) const C: &str = "10.0.0.3:80";
+
+/// Plays the channel's core.
+pub(super) struct Fake {
+    pub(super) now: Instant,
+    pub(super) log: Vec<String>,
+    pub(super) state: Option<ConnectivityState>,
+    pub(super) picker: Option<Arc<dyn Picker>>,
+    /// What `watch_health` answers.
+    pub(super) health: Health,
+    subchannels: Vec<Entry>,
+    random: Xorshift,
+}
+
+struct Entry {
+    id: SubchannelId,
+    address: Address,
+    state: SubchannelState,
+    users: usize,
+}
+
+impl Fake {
+    pub(super) fn new() -> Self {
+        Fake {
+            now: Instant::now(),
+            log: Vec::new(),
+            state: None,
+            picker: None,
+            health: Health::Serving,
+            subchannels: Vec::new(),
+            random: Xorshift::new(1),
+        }
+    }
+
+    pub(super) fn address(&self, id: SubchannelId) -> String {
+        self.entry(id).address.to_string()
+    }
+
+    fn entry(&self, id: SubchannelId) -> &Entry {
+        self.subchannels.iter().find(|entry| entry.id == id).unwrap()
+    }
+
+    /// The latest subchannel for this address.
+    pub(super) fn id(&self, address: &str) -> SubchannelId {
+        self.subchannels.iter().rfind(|entry| entry.address.to_string() == address).unwrap().id
+    }
+
+    /// The addresses of all subchannels that somebody has.
+    pub(super) fn in_use(&self) -> Vec<String> {
+        let used = self.subchannels.iter().filter(|entry| entry.users > 0);
+        used.map(|entry| entry.address.to_string()).collect()
+    }
+
+    #[track_caller]
+    pub(super) fn did(&mut self, expected: &[&str]) {
+        assert_eq!(mem::take(&mut self.log), expected);
+    }
+
+    pub(super) fn pick(&self) -> Pick {
+        self.pick_with(&Metadata::default())
+    }
+
+    pub(super) fn pick_with(&self, metadata: &Metadata) -> Pick {
+        self.picker.as_ref().unwrap().pick(&PickInfo::new("/s/m", metadata))
+    }
+
+    /// The address that a pick leads to.
+    #[track_caller]
+    pub(super) fn picked(&self) -> String {
+        let pick = self.pick();
+        self.address(pick.subchannel().unwrap_or_else(|| panic!("{pick:?}")))
+    }
+
+    /// The text of the status that calls fail with.
+    #[track_caller]
+    pub(super) fn failure(&self) -> String {
+        match self.pick() {
+            Pick::Fail(status) => {
+                assert_eq!(status.code(), Code::Unavailable);
+                status.message().to_owned()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Tells the balancer that the latest subchannel for this address has this state.
+    pub(super) fn report(&mut self, balancer: &mut dyn Balancer, address: &str, state: SubchannelState) {
+        let id = self.id(address);
+        let entry = self.subchannels.iter_mut().find(|entry| entry.id == id).unwrap();
+        entry.state = state.clone();
+        balancer.handle_subchannel(id, SubchannelEvent::State(state), self);
+    }
+
+    pub(super) fn ready(&mut self, balancer: &mut dyn Balancer, address: &str) {
+        self.report(balancer, address, SubchannelState::Ready);
+    }
+
+    pub(super) fn fail(&mut self, balancer: &mut dyn Balancer, address: &str) {
+        let error = format!("{address}: refused").into();
+        self.report(balancer, address, SubchannelState::TransientFailure(error));
+    }
+
+    pub(super) fn idle(&mut self, balancer: &mut dyn Balancer, address: &str) {
+        self.report(balancer, address, SubchannelState::Idle);
+    }
+
+    /// Lets time pass, with the balancer's timer served when it is due.
+    pub(super) fn pass(&mut self, balancer: &mut dyn Balancer, duration: Duration) {
+        let end = self.now + duration;
+        for _ in 0..10_000 {
+            let Some(time) = balancer.poll_timeout().filter(|time| *time <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(time);
+            balancer.handle_timeout(self);
+        }
+        panic!("the timers do not come to rest");
+    }
+}
+
+impl Controller for Fake {
+    fn now(&self) -> Instant {
+        self.now
+    }
+    fn target(&self) -> &str {
+        "dns:///test"
+    }
+    fn random(&mut self) -> u64 {
+        self.random.next_u64()
+    }
+    fn create_subchannel(&mut self, address: Address, _: &Attributes) -> SubchannelId {
+        let shared = self.subchannels.iter_mut().find(|entry| entry.address == address && entry.users > 0);
+        if let Some(entry) = shared {
+            entry.users += 1;
+            return entry.id;
+        }
+        let id = SubchannelId::new(self.subchannels.len(), 0);
+        self.subchannels.push(Entry { id, address, state: SubchannelState::Idle, users: 1 });
+        id
+    }
+    fn state(&self, id: SubchannelId) -> SubchannelState {
+        self.entry(id).state.clone()
+    }
+    fn connect(&mut self, id: SubchannelId) {
+        let address = self.address(id);
+        if let Some(entry) = self.subchannels.iter_mut().find(|entry| entry.id == id)
+            && entry.state == SubchannelState::Idle
+        {
+            entry.state = SubchannelState::Connecting;
+            self.log.push(format!("connect {address}"));
+        }
+    }
+    fn remove(&mut self, id: SubchannelId) {
+        let address = self.address(id);
+        if let Some(entry) = self.subchannels.iter_mut().find(|entry| entry.id == id) {
+            entry.users =
+                entry.users.checked_sub(1).expect("a subchannel is removed as often as it was created");
+            if entry.users == 0 {
+                self.log.push(format!("remove {address}"));
+            }
+        }
+    }
+    fn watch_health(&mut self, _: SubchannelId) -> Health {
+        self.health.clone()
+    }
+    fn watch_load(&mut self, id: SubchannelId, interval: Duration) {
+        self.log.push(format!("load of {} every {interval:?}", self.address(id)));
+    }
+    fn publish(&mut self, state: ConnectivityState, picker: Arc<dyn Picker>) {
+        self.log.push(state.to_string());
+        self.state = Some(state);
+        self.picker = Some(picker);
+    }
+    fn request_resolution(&mut self) {
+        self.log.push("resolve".into());
+    }
+}
+
+pub(super) fn address(text: &str) -> Address {
+    text.parse().map_or_else(|_| Address::Unix(text.into()), Address::Tcp)
+}
+
+/// Endpoints with one address each.
+pub(super) fn endpoints(addresses: &[&str]) -> Vec<Endpoint> {
+    addresses.iter().map(|text| Endpoint::from(address(text))).collect()
+}
+
+/// These endpoints, for a policy with this configuration.
+pub(super) fn update(addresses: &[&str], config: PolicyConfig) -> Update {
+    Update::new(endpoints(addresses), Attributes::default(), config)
+}
+
+/// The policy that a list such as `[{"round_robin": {}}]` chooses.
+pub(super) fn choose(list: &str) -> Result<Policy, ConfigError> {
+    let value = serde_json::from_str(list).unwrap();
+    Registry::default().choose(&Json::document(&value))
+}
