@@ -58,7 +58,7 @@ const CRATES: [(&str, &[&str]); 9] = [
     ("lariat-hpack-tests", &["hpack", "lariat-frame", "serde_json"]),
     // These use the engine as anybody would: by its public face.
     ("lariat-examples", &["lariat", "lariat-codegen"]),
-    ("lariat-interop", &["lariat", "lariat-codegen"]),
+    ("lariat-interop", &["lariat", "lariat-codegen", "lariat-frame"]),
     (
         "lariat-benches",
         &["bytes", "criterion", "lariat", "lariat-codegen", "lariat-frame", "lariat-http2", "prost"],

@@ -10,13 +10,16 @@ use crate::violation;
 use crate::window::DEFAULT_WINDOW;
 use crate::{Event, Initiator, bdp, keepalive};
 use bytes::Bytes;
-use lariat_frame::{ErrorCode, SettingEntries, StreamId, WriteBuf, encode};
+use lariat_frame::{ErrorCode, SettingEntries, StreamId, WriteBuf, encode, kind};
 
 /// What is kept of a GOAWAY's debug data, in octets: enough for any sensible text.
 const MAX_DEBUG: usize = 1024;
 
 impl Connection {
     pub(super) fn handle_window_update<'a>(&mut self, id: StreamId, increment: u32) -> Outcome<'a> {
+        if self.has_too_many_window_updates() && !self.glitches.take(self.now) {
+            return Err(violation::GLITCHES);
+        }
         if id.is_zero() {
             let fits = self.send_window.give(DEFAULT_WINDOW, increment);
             return if fits { Ok(None) } else { Err(violation::CONNECTION_WINDOW_OVERFLOW) };
@@ -35,6 +38,13 @@ impl Connection {
         }
         self.streams.note_credit(credit);
         Ok(None)
+    }
+
+    /// Whether more WINDOW_UPDATE frames came than the DATA that was sent and the streams there were can explain: two
+    /// for each, one for the stream and one for the connection.
+    fn has_too_many_window_updates(&self) -> bool {
+        let received = self.stats.frames_received[usize::from(kind::WINDOW_UPDATE)];
+        received > 2 * (self.stats.data_frames_sent + self.stats.streams_opened)
     }
 
     pub(super) fn handle_rst_stream<'a>(&mut self, id: StreamId, code: ErrorCode) -> Outcome<'a> {
@@ -82,7 +92,9 @@ impl Connection {
             self.announce_streams();
         }
         if self.preface == Preface::Complete {
-            return Ok(None);
+            // One more now and then is for the better.
+            let is_rare = self.glitches.take(self.now);
+            return if is_rare { Ok(None) } else { Err(violation::GLITCHES) };
         }
         self.preface = Preface::Complete;
         self.timers.clear(Timer::Preface);

@@ -119,6 +119,34 @@ fn glitches_stop_frames_without_effect() {
 }
 
 #[test]
+fn glitches_stop_settings_and_window_updates_that_nothing_calls_for() {
+    let mut peer = RawPeer::server();
+    let times = attack(&mut peer, |peer, _| drop(peer.send(|out| encode::settings(out, &[]))));
+    assert_eq!(times, 10_001);
+    assert_limited(&mut peer, CALM, "too many glitches");
+    let mut peer = RawPeer::server();
+    let times = attack(&mut peer, |peer, _| drop(peer.send(|out| encode::window_update(out, id(0), 1))));
+    assert_eq!(times, 10_002);
+    assert_limited(&mut peer, CALM, "too many glitches");
+}
+
+#[test]
+fn glitches_leave_a_client_alone_that_grants_window_for_each_frame() {
+    let mut peer = RawPeer::server();
+    let key = peer.request(1, true);
+    peer.answer(key, RESPONSE, false);
+    for _ in 0..20_000 {
+        peer.connection.send_data(key, Bytes::from_static(b"x"), false, &mut peer.out).unwrap();
+        peer.send(|out| {
+            encode::window_update(out, id(0), 1);
+            encode::window_update(out, id(1), 1);
+        });
+        peer.out.clear();
+    }
+    assert!(!peer.connection.is_closed(), "{:?}", peer.connection.close_reason());
+}
+
+#[test]
 fn glitches_stop_frames_for_streams_that_are_gone() {
     let mut peer = RawPeer::server();
     let key = peer.request(1, false);
