@@ -93,6 +93,17 @@ mod tests {
     }
 
     #[test]
+    fn groups_nested_without_end_are_internal_and_no_overflow_of_the_stack() {
+        let nested = vec![0x13; 100_000];
+        let status = <Prost as Codec<String>>::decode(Payload::Borrowed(&nested)).unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+        // Not UTF-8, and a varint of eleven octets.
+        for octets in [&b"\x0a\x02\xff\xfe"[..], b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"] {
+            assert!(<Prost as Codec<String>>::decode(Payload::Borrowed(octets)).is_err());
+        }
+    }
+
+    #[test]
     fn raw_octets_are_not_copied_when_owned() {
         let octets = Bytes::from(b"abc".to_vec());
         let decoded = <Raw as Codec<Bytes>>::decode(Payload::Owned(octets.clone())).unwrap();

@@ -2,6 +2,7 @@
 //! other.
 
 mod calls;
+mod lessons;
 mod limits;
 mod pair;
 mod section_3_4_preface;

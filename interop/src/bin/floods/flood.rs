@@ -148,7 +148,7 @@ fn be_idle(address: &str, octets: &[u8]) -> (Reaction, usize) {
         std::thread::sleep(Duration::from_millis(10));
         peers.iter_mut().for_each(Peer::read);
     }
-    let mut reactions: Vec<Reaction> = peers.iter().map(|peer| reaction(peer)).collect();
+    let mut reactions: Vec<Reaction> = peers.iter().map(reaction).collect();
     reactions.dedup();
     let odd = reactions.iter().find(|reaction| !matches!(reaction, Reaction::GoAway(..)));
     (odd.or(reactions.first()).cloned().unwrap_or(Reaction::Served), MANY)
