@@ -94,7 +94,7 @@ impl TargetError {
 
 impl fmt::Display for TargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid target \"{}\": {}; {}", self.target.escape_debug(), self.why, self.advice)
+        write!(f, "invalid target {:?}: {}; {}", self.target, self.why, self.advice)
     }
 }
 

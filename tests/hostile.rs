@@ -7,7 +7,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use lariat::{Server, Wait};
-use lariat_frame::{ErrorCode, Frame, PREFACE, StreamId, decode, encode};
+use lariat_frame::hpack::{Encoder, HeaderList, Indexing};
+use lariat_frame::{ErrorCode, Frame, PREFACE, StreamId, decode, encode, setting};
 use support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -189,13 +190,27 @@ fn a_client_whose_kernel_takes_nothing_more_is_given_up() {
     let second = Duration::from_secs(1);
     let server = builder(&Echo::default()).keepalive(3600 * second, second).bind("127.0.0.1:0").unwrap();
     let mut socket = raw(&server);
-    let mut flood = Vec::new();
-    for _ in 0..2_000 {
-        encode::settings(&mut flood, &[]);
+    let mut octets = Vec::new();
+    encode::settings(&mut octets, &[(setting::INITIAL_WINDOW_SIZE, i32::MAX as u32)]);
+    encode::window_update(&mut octets, StreamId::ZERO, i32::MAX as u32 - 65_535);
+    let mut fields = HeaderList::new();
+    for (name, value) in [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/test.Echo/Download"),
+        ("content-type", "application/grpc"),
+    ] {
+        fields.push(name.as_bytes(), value.as_bytes(), Indexing::Skip);
     }
-    // The acknowledgements fill the client's socket, then the server's, which reads no more from then on.
-    socket.set_write_timeout(Some(second / 4)).unwrap();
-    while socket.write_all(&flood).is_ok() {}
+    let mut block = Vec::new();
+    Encoder::new(4096).encode(&fields, &mut block);
+    encode::headers(&mut octets, StreamId::new(1), &block, 16_384, false);
+    // A message of 10,000 octets, to be sent without end.
+    encode::data_header(&mut octets, StreamId::new(1), 5 + 10_000, true);
+    octets.extend_from_slice(&[0, 0, 0, 0x27, 0x10]);
+    octets.extend_from_slice(&[0xff; 10_000]);
+    socket.write_all(&octets).unwrap();
+    // Nothing is read: the client's kernel takes what it has room for, and then no more.
     eventually("the kernel has ended the connection", || server.connections() == 0);
     assert_eq!(server.stats().connections_ended.get("the connection was lost"), Some(&1));
 }

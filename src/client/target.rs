@@ -51,11 +51,11 @@ impl Target {
         }
         let decode = |text| percent_decode(text).map_err(|why| error(why, "write a literal '%' as %25"));
         let (hierarchy, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, path) = match hierarchy.strip_prefix("//") {
+        let (written, path) = match hierarchy.strip_prefix("//") {
             Some(hierarchy) => hierarchy.split_at(hierarchy.find('/').unwrap_or(hierarchy.len())),
             None => ("", hierarchy),
         };
-        let (authority, path) = (decode(authority)?, decode(path)?);
+        let (authority, path) = (decode(written)?, decode(path)?);
         let target = Target { scheme, authority, path, query: query.to_owned() };
         match (target.endpoint(), &*target.authority) {
             ("", "") => {
@@ -63,8 +63,8 @@ impl Target {
                 Err(error("it names nothing to connect to", &advice))
             }
             // What stands between the double slash and the next one was probably meant.
-            ("", misplaced) => {
-                let advice = format!("write {}:///{misplaced}", target.scheme);
+            ("", _) => {
+                let advice = format!("write {}:///{written}", target.scheme);
                 Err(error("it has an authority, but names nothing to connect to", &advice))
             }
             _ => Ok(target),
@@ -215,6 +215,7 @@ mod tests {
             ("dns:///", &["\"dns:///\"", "names nothing", "dns:///localhost:50051"]),
             ("unix:", &["names nothing", "unix:///endpoint"]),
             ("dns://foo:80", &["names nothing", "write dns:///foo:80"]),
+            ("dns://it's%25", &["\"dns://it's%25\"", "write dns:///it's%25"]),
             ("dns:///a%zz", &["'%'", "two hexadecimal digits", "%25"]),
             ("dns:///a%4", &["two hexadecimal digits"]),
             ("dns:///a%ff", &["not UTF-8"]),
