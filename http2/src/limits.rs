@@ -16,8 +16,8 @@ pub struct Limits {
     /// CVE-2019-9514). Reaction: ENHANCE_YOUR_CALM.
     pub resets: Rate,
     /// Frames that are pointless but allowed: PRIORITY, unknown types, frames for closed streams, empty DATA,
-    /// unsolicited acknowledgements, SETTINGS again and again, more WINDOW_UPDATE than there was DATA for. Burst 10,000,
-    /// 330/s; each answered stream makes up for four more.
+    /// unsolicited acknowledgements, SETTINGS again and again, more WINDOW_UPDATE than there was DATA for. Burst
+    /// 10,000, 330/s; each answered stream makes up for four more.
     ///
     /// Stops floods of frames that cost the sender less than the receiver (CVE-2019-9513, -9515, -9518). Reaction:
     /// ENHANCE_YOUR_CALM.
