@@ -11,7 +11,7 @@ const FOLDERS: [&str; 4] =
     [concat!("/", "home/"), concat!("/", "root/"), concat!("/", "Users/"), concat!("/", "work/")];
 
 /// Hosts that texts may link to. A mirror of a registry is what has no place here: whoever builds this has another one.
-const HOSTS: [&str; 14] = [
+const HOSTS: [&str; 15] = [
     "crates.io",
     "datatracker.ietf.org",
     "docs.rs",
@@ -25,6 +25,7 @@ const HOSTS: [&str; 14] = [
     "www.apache.org",
     "www.example.com",
     "www.rfc-editor.org",
+    "www.w3.org",
     "127.0.0.1",
 ];
 

@@ -68,7 +68,11 @@ fn main() -> io::Result<()> {
     let mut next = LISTENER.0;
     let mut input = vec![0; 256 * 1024];
     loop {
-        poll.poll(&mut events, None)?;
+        match poll.poll(&mut events, None) {
+            // A tracer that comes or goes.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
         for event in &events {
             if event.token() == LISTENER {
                 while let Ok((mut socket, _)) = listener.accept() {

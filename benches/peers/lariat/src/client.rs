@@ -5,13 +5,12 @@
 //! - `lariat-client down ADDR COUNT SIZE`: one server stream of COUNT chunks of SIZE octets.
 //! - `lariat-client bidi ADDR COUNT SIZE`: COUNT chunks to and fro on one stream, sent as fast as they are taken.
 //!
-//! The last line is JSON: kind, n, per_s, mb_s (payload received), client_cpu_us (per call or chunk), and p50_us,
-//! p99_us and p999_us of the time that a call or a chunk's way there and back took (for `down`: between two chunks).
+//! The last line is the JSON of `peer_timing`, with the time that a call or a chunk's way there and back took (for
+//! `down`: between two chunks).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::error::Error;
-use std::fs;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -20,6 +19,7 @@ use futures_util::stream::FuturesUnordered;
 use lariat::{Channel, Engine, Status};
 
 use helloworld::{Chunk, DownloadRequest, GreeterClient, HelloRequest};
+use peer_timing::Run;
 
 mod helloworld {
     lariat::include_proto!("helloworld");
@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn unary(clients: &[GreeterClient], in_flight: usize, calls: usize, size: usize) -> Result<(), Status> {
     let name = "x".repeat(size);
+    let expected = format!("Hello {name}");
     for client in clients {
         // Connections are made before the clock starts.
         client.say_hello(HelloRequest { name: name.clone() }).await?;
@@ -71,6 +72,7 @@ async fn unary(clients: &[GreeterClient], in_flight: usize, calls: usize, size: 
                 left.set(left.get() - 1);
                 let started = Instant::now();
                 let reply = client.say_hello(HelloRequest { name: name.clone() }).await?;
+                assert_eq!(reply.message().message, expected);
                 run.borrow_mut().took(started.elapsed(), reply.message().message.len());
             }
             Ok::<(), Status>(())
@@ -121,57 +123,4 @@ async fn bidi(client: GreeterClient, count: usize, size: usize) -> Result<(), St
     try_join(send, receive).await?;
     run.report();
     Ok(())
-}
-
-/// What was measured since its start.
-struct Run {
-    kind: &'static str,
-    started: Instant,
-    cpu_at_start: Duration,
-    nanoseconds: Vec<u64>,
-    octets: usize,
-}
-
-impl Run {
-    fn start(kind: &'static str, expected: usize) -> Self {
-        let nanoseconds = Vec::with_capacity(expected);
-        Self { kind, started: Instant::now(), cpu_at_start: cpu_time(), nanoseconds, octets: 0 }
-    }
-
-    fn took(&mut self, time: Duration, octets: usize) {
-        self.nanoseconds.push(time.as_nanos() as u64);
-        self.octets += octets;
-    }
-
-    fn report(&mut self) {
-        let seconds = self.started.elapsed().as_secs_f64();
-        let cpu = cpu_time() - self.cpu_at_start;
-        self.nanoseconds.sort_unstable();
-        let n = self.nanoseconds.len();
-        let quantile = |q: f64| {
-            let index = (n.saturating_sub(1) as f64 * q) as usize;
-            self.nanoseconds.get(index).map_or(0.0, |&time| time as f64 / 1e3)
-        };
-        println!(
-            "{{\"kind\":\"{}\",\"n\":{n},\"per_s\":{:.0},\"mb_s\":{:.1},\"client_cpu_us\":{:.3},\"p50_us\":{:.1},\
-             \"p99_us\":{:.1},\"p999_us\":{:.1}}}",
-            self.kind,
-            n as f64 / seconds,
-            self.octets as f64 / 1e6 / seconds,
-            cpu.as_secs_f64() * 1e6 / n.max(1) as f64,
-            quantile(0.5),
-            quantile(0.99),
-            quantile(0.999),
-        );
-    }
-}
-
-/// CPU time of all threads of this process, which live as long as it does. Zero where the system doesn't tell.
-fn cpu_time() -> Duration {
-    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let nanoseconds = tasks.filter_map(|task| {
-        let statistics = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        statistics.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanoseconds.sum())
 }

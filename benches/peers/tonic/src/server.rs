@@ -36,7 +36,7 @@ impl Greeter for Measured {
         request: Request<DownloadRequest>,
     ) -> Result<Response<Self::DownloadStream>, Status> {
         let DownloadRequest { count, size } = request.into_inner();
-        let chunk = Chunk { payload: vec![b'x'; size as usize] };
+        let chunk = Chunk { payload: vec![b'x'; size as usize].into() };
         Ok(Response::new(Box::pin(tokio_stream::iter((0..count).map(move |_| Ok(chunk.clone()))))))
     }
 

@@ -1,0 +1,87 @@
+"""Resident memory of a server: per idle connection, per open stream, and what it keeps when all are closed."""
+
+import contextlib
+import resource
+import time
+
+from . import http2
+from .http2 import TEXT
+from .load import framed
+from .server import Failed, Server
+from .table import Goal, Table
+
+IDLE = 1000
+STREAMS = (100, 100)
+SETTLE = 1  # seconds before a reading
+AFTER_CLOSE = 5  # seconds
+
+
+def measure(peers, options):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    each = Table(
+        "Memory of the server",
+        "KiB resident",
+        f"{IDLE:,} connections that have made a call each; {STREAMS[0]} × {STREAMS[1]} open Echo streams that have had "
+        "a message back.",
+        1,
+        plot="memory",
+    )
+    kept = Table(
+        "Memory that the server keeps",
+        "MiB more than at the start",
+        f"{AFTER_CLOSE} seconds after all of the above are closed.",
+    )
+    each.goal("idle connection", Goal(2))
+    each.goal("open stream", Goal(1))
+    for row in ("after connections", "after streams"):
+        kept.goal(row, Goal(2))
+    peers = [peer for peer in peers if peer.speaks_http2]
+    with_streams = [peer for peer in peers if peer.has_streams]
+    for turn in options.turns("memory", most=2):
+        of_peers(peers, idle, "idle connection", each, "after connections", kept)
+        of_peers(with_streams, streams, "open stream", each, "after streams", kept)
+    return [each, kept]
+
+
+def of_peers(peers, load, row, each, row_after, kept):
+    """Loads a server of each peer at the same time, so that the waiting is done once."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(Server(peer)) for peer in peers]
+        for server in servers:
+            first = http2.Connection(server.port)
+            first.call()
+            first.close()
+        time.sleep(SETTLE)
+        start = {server: server.resident_kib() for server in servers}
+        loaded = {}
+        for server in servers:
+            try:
+                loaded[server] = load(server)
+            except (Failed, OSError) as why:
+                each.fail(row, server.peer.name, why)
+                kept.fail(row_after, server.peer.name, why)
+        time.sleep(SETTLE)
+        for server, (connections, opened) in loaded.items():
+            each.add(row, server.peer.name, (server.resident_kib() - start[server]) / opened)
+            for connection in connections:
+                connection.close()
+        time.sleep(AFTER_CLOSE)
+        for server in loaded:
+            kept.add(row_after, server.peer.name, (server.resident_kib() - start[server]) / 1024)
+
+
+def idle(server):
+    connections = [http2.Connection(server.port) for _ in range(IDLE)]
+    for connection in connections:
+        connection.call()
+    return connections, IDLE
+
+
+def streams(server):
+    connections = [http2.Connection(server.port) for _ in range(STREAMS[0])]
+    for connection in connections:
+        starts = [connection.open("Echo", TEXT, False) for _ in range(STREAMS[1])]
+        connection.socket.sendall(b"".join(starts))
+        connection.read_data(framed(TEXT) * STREAMS[1])
+    return connections, STREAMS[0] * STREAMS[1]
