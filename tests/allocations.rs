@@ -93,6 +93,15 @@ impl Numbers {
         Ok(())
     }
 
+    async fn upload(self, mut inbound: Inbound<u64>) -> Result<Response<u64>, Status> {
+        let mut sum = 0;
+        while let Some(number) = inbound.message().await? {
+            sum += number;
+            self.countdown.count();
+        }
+        Ok(Response::new(sum))
+    }
+
     async fn chat(self, mut inbound: Inbound<u64>, outbound: Outbound<u64>) -> Result<(), Status> {
         while let Some(number) = inbound.message().await? {
             outbound.send(number).await?;
@@ -120,12 +129,13 @@ impl Service for Numbers {
     }
 
     fn methods(&self) -> Vec<Handler> {
-        let [a, b, c, d] = [self.clone(), self.clone(), self.clone(), self.clone()];
+        let [a, b, c, d, e] = std::array::from_fn(|_| self.clone());
         vec![
             Handler::unary::<Fixed, _, _, _, _>("Ready", move |request| a.clone().ready(request)),
             Handler::unary::<Fixed, _, _, _, _>("Waiting", move |request| b.clone().waiting(request)),
             Handler::server_streaming::<Fixed, _, _, _, _>("Download", move |r, o| c.clone().download(r, o)),
-            Handler::bidi_streaming::<Fixed, _, _, _, _>("Chat", move |i, o| d.clone().chat(i, o)),
+            Handler::client_streaming::<Fixed, _, _, _, _>("Upload", move |i| d.clone().upload(i)),
+            Handler::bidi_streaming::<Fixed, _, _, _, _>("Chat", move |i, o| e.clone().chat(i, o)),
         ]
     }
 }
@@ -247,6 +257,20 @@ fn a_message_of_a_server_stream_allocates_on_neither_side() {
         while inbound.message().await.unwrap().is_some() {}
     };
     Allocations::of("Download", run).assert_at_most("server stream, a message", 0, 0);
+}
+
+#[test]
+fn a_message_of_a_client_stream_allocates_on_neither_side() {
+    let run = |channel: Channel, method: Method, messages| async move {
+        let (outbound, reply) = channel.client_streaming::<Fixed, u64, u64>(&method, Request::new(()));
+        for number in 0..messages as u64 {
+            outbound.send(number).await.unwrap();
+        }
+        outbound.finish();
+        let sum = (0..messages as u64).sum::<u64>();
+        assert_eq!(reply.await.unwrap().into_message(), sum);
+    };
+    Allocations::of("Upload", run).assert_at_most("client stream, a message", 0, 0);
 }
 
 #[test]
