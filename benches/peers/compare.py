@@ -2,8 +2,8 @@
 """What Lariat costs next to its peers: builds them all, measures them in interleaved rounds, writes a report with plots.
 
 Every round measures every peer once at everything, so that a drift of the machine meets all alike. Needs two cores that
-nothing else uses, and h2load (Debian package nghttp2-client); measures more with valgrind, strace, go, protoc and gRPC's
-C++ library installed. See README.md.
+nothing else uses, and h2load (Debian package nghttp2-client); measures more with valgrind, strace, and go with protoc installed.
+See README.md.
 """
 
 import argparse

@@ -32,7 +32,6 @@ PEERS = [
     Peer("tonic", ("tonic-server",), "tonic-client", package="peer-tonic"),
     Peer("tonic-mt", ("tonic-server", "--threads", "2"), under_callgrind=False),
     Peer("go", ("go-server",), "go-client", under_callgrind=False),
-    Peer("cpp", ("cpp-server",), "cpp-client", under_callgrind=False),
     Peer(US, ("lariat-server",), "lariat-client", package="peer-lariat"),
 ]
 
@@ -42,9 +41,6 @@ def chosen(names):
     absent = {}
     if not (shutil.which("go") and shutil.which("protoc")):
         absent["go"] = "needs go and protoc"
-    has_grpc = shutil.which("pkg-config") and subprocess.run(["pkg-config", "--exists", "grpc++"]).returncode == 0
-    if not (has_grpc and shutil.which("g++") and shutil.which("protoc") and shutil.which("grpc_cpp_plugin")):
-        absent["cpp"] = "needs g++, libgrpc++-dev and protobuf-compiler-grpc"
     unknown = set(names) - {peer.name for peer in PEERS}
     if unknown:
         raise SystemExit(f"no such peer: {', '.join(sorted(unknown))}")
@@ -57,6 +53,5 @@ def chosen(names):
 def build(peers):
     """Builds the programs of these peers."""
     subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=HERE, check=True)
-    for name in ("go", "cpp"):
-        if any(peer.name == name for peer in peers):
-            subprocess.run([HERE / name / "build.sh", PROGRAMS], check=True)
+    if any(peer.name == "go" for peer in peers):
+        subprocess.run([HERE / "go" / "build.sh", PROGRAMS], check=True)

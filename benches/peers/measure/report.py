@@ -39,7 +39,6 @@ def heading(command):
         f"tonic {crate('tonic')}",
         f"pajamax {crate('pajamax')}",
         f"grpc-go {grpc_go} with {said('go', 'version').removeprefix('go version ').split(' ')[0]}",
-        f"gRPC C++ {said('pkg-config', '--modversion', 'grpc++')}",
         said("h2load", "--version"),
     ]
     return [
