@@ -28,9 +28,6 @@ impl WriteBuf {
     /// than one more entry in the vectored write, and a small message doesn't hold a large allocation.
     pub const CHAIN_THRESHOLD: usize = 1024;
 
-    /// What [`WriteBuf::shrink`] keeps for the next small frames, in octets.
-    const KEPT: usize = 512;
-
     /// Octets already written, from which on they are moved out of the way although the buffer never ran
     /// empty. High enough that the move is rare, and paid for by as many octets written.
     const COMPACT_THRESHOLD: usize = 16 * 1024;
@@ -152,7 +149,7 @@ impl WriteBuf {
         if self.written > 0 {
             self.compact();
         }
-        self.small.shrink_to(Self::KEPT);
+        self.small.shrink_to_fit();
         self.chained.shrink_to(0);
     }
 

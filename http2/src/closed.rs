@@ -22,11 +22,13 @@ pub(crate) enum Ending {
 /// How the last [`Closed::STREAMS`] streams of the client ended.
 #[derive(Debug)]
 pub(crate) struct Closed {
-    /// A ring of two bits for each stream, by its number.
-    endings: [u64; Closed::STREAMS / Closed::STREAMS_PER_WORD],
+    /// A ring of two bits for each stream, by its number. None while all have ended as they should, in turn.
+    endings: Option<Box<Endings>>,
     /// The highest identifier used, 0 if none was.
     highest: u32,
 }
+
+type Endings = [u64; Closed::STREAMS / Closed::STREAMS_PER_WORD];
 
 impl Closed {
     /// How many streams are remembered: more than are open at once by default, in 128 octets.
@@ -34,7 +36,7 @@ impl Closed {
     const STREAMS_PER_WORD: usize = 32;
 
     pub(crate) fn new() -> Self {
-        Closed { endings: [0; Closed::STREAMS / Closed::STREAMS_PER_WORD], highest: 0 }
+        Closed { endings: None, highest: 0 }
     }
 
     /// The highest identifier used by a client's stream; zero if there was none.
@@ -52,6 +54,10 @@ impl Closed {
     /// Counts `id`, an idle stream, as used; those before it that weren't are skipped.
     #[inline]
     pub(crate) fn open(&mut self, id: StreamId) {
+        if self.endings.is_none() && id.get() <= self.highest + 2 {
+            self.highest = id.get();
+            return;
+        }
         let skipped = (id.get().saturating_sub(self.highest) / 2).min(Self::STREAMS as u32);
         for distance in 1..skipped {
             self.set(id.get() - 2 * distance, Ending::Skipped);
@@ -73,8 +79,9 @@ impl Closed {
         if self.is_forgotten(id) {
             return Ending::ResetLocally;
         }
+        let Some(endings) = &self.endings else { return Ending::Ended };
         let (word, shift) = Self::place(id.get());
-        match self.endings[word] >> shift & 0b11 {
+        match endings[word] >> shift & 0b11 {
             0 => Ending::Skipped,
             1 => Ending::Ended,
             2 => Ending::ResetLocally,
@@ -88,8 +95,12 @@ impl Closed {
 
     #[inline]
     fn set(&mut self, id: u32, ending: Ending) {
+        /// All of a word's streams have ended.
+        const ENDED: u64 = u64::MAX / 0b11 * Ending::Ended as u64;
+        let endings =
+            self.endings.get_or_insert_with(|| Box::new([ENDED; Self::STREAMS / Self::STREAMS_PER_WORD]));
         let (word, shift) = Self::place(id);
-        self.endings[word] = self.endings[word] & !(0b11 << shift) | (ending as u64) << shift;
+        endings[word] = endings[word] & !(0b11 << shift) | (ending as u64) << shift;
     }
 
     #[inline]

@@ -63,7 +63,7 @@ pub struct Connection {
 
     decoder: HeaderDecoder,
     /// The header block under way, of which CONTINUATION frames must follow.
-    assembly: Option<HeaderAssembly>,
+    assembly: Option<Box<HeaderAssembly>>,
     /// When the frame that is not complete yet began.
     partial_frame: Option<Instant>,
     encoder: Encoder,
@@ -102,8 +102,8 @@ pub struct Connection {
     /// Since when there is no stream; unknown until the time is told after the last one ended.
     idle_since: Option<Instant>,
     shutdown: Shutdown,
-    peer_goaway: Option<PeerGoAway>,
-    close_reason: Option<ConnectionError>,
+    peer_goaway: Option<Box<PeerGoAway>>,
+    close_reason: Option<Box<ConnectionError>>,
     stats: Stats,
 }
 
@@ -293,7 +293,7 @@ impl Connection {
 
     /// Why the connection is closed, once it is.
     pub fn close_reason(&self) -> Option<&ConnectionError> {
-        self.close_reason.as_ref()
+        self.close_reason.as_deref()
     }
 
     /// Whether either side has begun to shut the connection down.
@@ -304,7 +304,7 @@ impl Connection {
 
     /// The last GOAWAY that the peer sent.
     pub fn peer_goaway(&self) -> Option<&PeerGoAway> {
-        self.peer_goaway.as_ref()
+        self.peer_goaway.as_deref()
     }
 
     /// Which side of the connection this is.
@@ -353,10 +353,13 @@ impl Connection {
         }
     }
 
-    /// Gives memory back that more streams or events have needed than there are now. Worth calling when a connection
-    /// has been idle for some time.
+    /// Gives memory back that more streams or events have needed than there are now, and what was remembered of header
+    /// blocks but for the tables of HPACK. Worth calling when a connection has been idle for some time.
     pub fn shrink(&mut self) {
         self.streams.shrink();
         self.events.shrink_to_fit();
+        self.timers.shrink();
+        self.decoder.shrink();
+        self.encoder.shrink();
     }
 }

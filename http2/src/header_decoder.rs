@@ -74,6 +74,14 @@ impl HeaderDecoder {
         Some((Arc::clone(&seen.headers), seen.message))
     }
 
+    /// Gives back all memory but what decoding the next block depends on.
+    pub(crate) fn shrink(&mut self) {
+        self.decoder.shrink();
+        self.seen = Vec::new();
+        self.oldest = 0;
+        self.spare = None;
+    }
+
     /// Decodes a block of which nothing is wanted but its effect on the dynamic table.
     pub(crate) fn skip(&mut self, block: &[u8]) -> Result<(), Violation> {
         let list = self.decode_list(block)?;
@@ -146,6 +154,10 @@ impl HeaderDecoder {
 
     fn keep(&mut self, seen: Seen) {
         if self.seen.len() < Self::MAX_SEEN {
+            if self.seen.capacity() == 0 {
+                // Many connections see one method.
+                self.seen.reserve_exact(1);
+            }
             self.seen.push(seen);
         } else if let Some(place) = self.seen.get_mut(self.oldest) {
             *place = seen;

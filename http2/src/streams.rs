@@ -135,6 +135,10 @@ impl Streams {
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
+                if self.records.capacity() == 0 {
+                    // Many connections have one stream at a time.
+                    self.records.reserve_exact(1);
+                }
                 self.records.push(Stream::new(StreamId::ZERO, expected));
                 // There are fewer than 2^31 identifiers.
                 (self.records.len() - 1) as u32

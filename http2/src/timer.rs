@@ -11,8 +11,8 @@ pub(crate) fn later(instant: Instant, time: Duration) -> Instant {
     instant + time.min(LONGEST)
 }
 
-/// What a deadline is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a deadline is for. Of several that have passed, the first in this list is dealt with first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// The peer's preface must be complete.
     Preface,
@@ -40,50 +40,39 @@ pub(crate) enum Timer {
     UnreadReplies,
 }
 
-impl Timer {
-    const ALL: [Timer; 12] = [
-        Timer::Preface,
-        Timer::SettingsAck,
-        Timer::HeaderBlock,
-        Timer::Frame,
-        Timer::Keepalive,
-        Timer::Idle,
-        Timer::Age,
-        Timer::Grace,
-        Timer::Drain,
-        Timer::Stalled,
-        Timer::Linger,
-        Timer::UnreadReplies,
-    ];
-}
-
 /// The deadlines that are set, at most one for each [`Timer`].
 ///
 /// Timers that watch for silence aren't moved at each sign of life: when one fires, its owner looks when the last sign
 /// was, and sets it anew. So the earliest deadline rarely changes.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    deadlines: [Option<Instant>; Timer::ALL.len()],
+    /// In no order: there rarely are more than two.
+    deadlines: Vec<(Timer, Instant)>,
     next: Option<Instant>,
 }
 
 impl Timers {
     /// Sets or moves a deadline.
     pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
-        self.replace(timer, Some(at));
+        match self.deadlines.iter_mut().find(|(set, _)| *set == timer) {
+            Some((_, deadline)) => *deadline = at,
+            None => self.deadlines.push((timer, at)),
+        }
+        self.find_next();
     }
 
     /// Removes a deadline.
     #[inline]
     pub(crate) fn clear(&mut self, timer: Timer) {
         if self.is_set(timer) {
-            self.replace(timer, None);
+            self.deadlines.retain(|(set, _)| *set != timer);
+            self.find_next();
         }
     }
 
     #[inline]
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
-        self.deadlines[timer as usize].is_some()
+        self.deadlines.iter().any(|(set, _)| *set == timer)
     }
 
     /// The earliest deadline.
@@ -97,16 +86,19 @@ impl Timers {
         if self.next? > now {
             return None;
         }
-        let timer = Timer::ALL
-            .into_iter()
-            .find(|&timer| self.deadlines[timer as usize].is_some_and(|deadline| deadline <= now))?;
-        self.replace(timer, None);
+        let expired = self.deadlines.iter().filter(|(_, deadline)| *deadline <= now);
+        let timer = expired.map(|(timer, _)| *timer).min()?;
+        self.clear(timer);
         Some(timer)
     }
 
-    fn replace(&mut self, timer: Timer, at: Option<Instant>) {
-        self.deadlines[timer as usize] = at;
-        self.next = self.deadlines.iter().flatten().min().copied();
+    /// Gives memory back that more deadlines have needed.
+    pub(crate) fn shrink(&mut self) {
+        self.deadlines.shrink_to_fit();
+    }
+
+    fn find_next(&mut self) {
+        self.next = self.deadlines.iter().map(|(_, deadline)| *deadline).min();
     }
 }
 
@@ -118,13 +110,6 @@ mod tests {
     fn an_endless_time_is_no_overflow() {
         let now = Instant::now();
         assert!(later(now, Duration::MAX) > later(now, Duration::from_secs(1_000_000_000)));
-    }
-
-    #[test]
-    fn all_is_in_the_order_of_the_indices() {
-        for (index, timer) in Timer::ALL.into_iter().enumerate() {
-            assert_eq!(timer as usize, index);
-        }
     }
 
     #[test]

@@ -50,6 +50,10 @@ impl Calls {
     #[inline]
     pub(super) fn insert(&mut self, call: Call) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
+            if self.places.capacity() == 0 {
+                // Most connections have one call at a time.
+                self.places.reserve_exact(1);
+            }
             self.places.push(Place::default());
             (self.places.len() - 1) as u32
         });

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use lariat_frame::hpack::HeaderList;
 use lariat_frame::{ErrorCode, WriteBuf};
-use lariat_http2::{Connection, Event, HeaderBlock, HeadersKind, Initiator, Stats, StreamKey};
+use lariat_http2::{Connection, Event, HeaderBlock, HeadersKind, Initiator, StreamKey};
 
 use super::builder::Shared;
 use super::calls::{Call, Calls};
 use super::invocation::{Invocation, Start, Started};
 use super::responder::Responder;
 use super::shutdown::Phase;
+use super::stats::Counted;
 use crate::call::{CallContext, Link};
 use crate::net::{CloseReason, LazyTimer, Note, Peer, Session, SessionFactory, SessionState, Turn};
 use crate::rpc::{Cardinality, Metadata, PREFIX_LEN, Payload, Rejection, RequestHead, ServerCall, Status};
@@ -91,7 +92,7 @@ struct Open {
     /// For giving memory back.
     rest_timer: LazyTimer,
     /// What the server's statistics have of this connection already.
-    counted: Stats,
+    counted: Counted,
 }
 
 /// What the head of a request says, for a list of headers that comes again and again.
@@ -151,7 +152,7 @@ impl Session for ServerSession {
             idle_runs: Vec::new(),
             timer: LazyTimer::new(CONNECTION_SLOT),
             rest_timer: LazyTimer::new(REST_SLOT),
-            counted: Stats::default(),
+            counted: Counted::default(),
         };
         open.enter_phase(turn, out, phase);
         self.open = Some(open);
@@ -379,7 +380,13 @@ impl Open {
             let known = KnownRoute { headers: Arc::clone(headers), route, timeout: head.timeout };
             match self.routes.get_mut(self.next_route) {
                 Some(place) => *place = known,
-                None => self.routes.push(known),
+                None => {
+                    if self.routes.capacity() == 0 {
+                        // Many connections see one method.
+                        self.routes.reserve_exact(1);
+                    }
+                    self.routes.push(known);
+                }
             }
             self.next_route = (self.next_route + 1) % CACHED_ROUTES;
         }
@@ -626,10 +633,10 @@ impl Open {
 
     /// Adds what the connection has counted to the server's statistics.
     fn count(&mut self) {
-        let stats = self.http2.stats();
-        if *stats != self.counted {
-            self.shared.counters.add(stats, &self.counted);
-            self.counted = stats.clone();
+        let counted = Counted::from(self.http2.stats());
+        if counted != self.counted {
+            self.shared.counters.add(counted, self.counted);
+            self.counted = counted;
         }
     }
 
@@ -642,6 +649,8 @@ impl Open {
             out.shrink();
             self.calls = Calls::default();
             self.idle_runs = Vec::new();
+            self.routes = Vec::new();
+            self.next_route = 0;
         }
     }
 }

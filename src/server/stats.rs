@@ -33,6 +33,22 @@ pub struct ServerStats {
     pub glitches: u64,
 }
 
+/// What is added of a connection's own statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    streams_refused: u64,
+    resets_received: u64,
+    resets_sent: u64,
+    glitches: u64,
+}
+
+impl From<&Stats> for Counted {
+    fn from(stats: &Stats) -> Self {
+        let Stats { streams_refused, resets_received, resets_sent, glitches, .. } = *stats;
+        Counted { streams_refused, resets_received, resets_sent, glitches }
+    }
+}
+
 /// The statistics of a server that runs. Nothing on the way of an ordinary call touches them.
 #[derive(Debug, Default)]
 pub(super) struct Counters(Mutex<ServerStats>);
@@ -47,7 +63,7 @@ impl Counters {
     }
 
     /// Adds what a connection has counted since `counted`.
-    pub(super) fn add(&self, connection: &Stats, counted: &Stats) {
+    pub(super) fn add(&self, connection: Counted, counted: Counted) {
         let mut stats = self.lock();
         stats.streams_refused += connection.streams_refused - counted.streams_refused;
         stats.resets_received += connection.resets_received - counted.resets_received;

@@ -47,6 +47,12 @@ impl Decoder {
         }
     }
 
+    /// Gives back all memory but what the table needs. Worth a call when a connection goes quiet.
+    pub fn shrink(&mut self) {
+        self.table.shrink();
+        self.scratch = Vec::new();
+    }
+
     /// Decodes one whole header block and appends its fields to `list`.
     ///
     /// Fields beyond the list's limit are counted and go through the dynamic table as they must, but aren't

@@ -119,6 +119,15 @@ impl DynamicTable {
         self.drop_dead();
     }
 
+    /// Gives memory back that more entries have needed.
+    pub(super) fn shrink(&mut self) {
+        let dead = self.entries.back().map_or(self.octets.len(), |oldest| self.position(oldest));
+        self.octets.drain(..dead);
+        self.dropped += dead as u64;
+        self.octets.shrink_to_fit();
+        self.entries.shrink_to_fit();
+    }
+
     /// The place of an entry's octets.
     #[inline]
     fn position(&self, entry: &Entry) -> usize {

@@ -106,6 +106,13 @@ impl Encoder {
         self.table.size()
     }
 
+    /// Gives back all memory but what the table needs. Worth a call when a connection goes quiet.
+    pub fn shrink(&mut self) {
+        self.table.shrink();
+        self.lookup.shrink();
+        self.templates = TemplateCache::default();
+    }
+
     #[cold]
     fn change_size(&mut self, change: SizeChange, out: &mut Vec<u8>) {
         let SizeChange { smallest, last } = change;

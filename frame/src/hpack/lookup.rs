@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 /// chain needs no care when an entry is evicted: older ones are gone then, too, so the chain just ends there.
 #[derive(Default)]
 pub(super) struct Lookup {
-    /// The newest entry of each bucket: first those for whole fields, then those for names. Empty until the
-    /// first insertion.
+    /// The newest entry of each bucket: first those for whole fields, then those for names. Empty while there
+    /// are so few entries that they are looked through one by one.
     heads: Vec<u32>,
     /// For each entry of the table, the newest first.
     links: VecDeque<Link>,
@@ -32,8 +32,10 @@ pub(super) enum Key {
 /// The kinds of keys.
 const KINDS: usize = 2;
 
-/// Buckets for each kind. A table of 4,096 octets holds 128 entries at most and usually a dozen; every
-/// connection pays for them.
+/// The most entries that do without buckets: those of a server that sends no metadata of its own.
+const FEW: usize = 8;
+
+/// Buckets for each kind. A table of 4,096 octets holds 128 entries at most and usually a dozen.
 const BUCKETS: usize = 32;
 
 /// The hashes of a field: of both name and value, and of the name.
@@ -72,6 +74,12 @@ impl Lookup {
     #[inline]
     pub(super) fn find(&self, key: Key, hash: FieldHash, is_match: impl Fn(usize) -> bool) -> Option<usize> {
         let kind = key as usize;
+        if self.heads.is_empty() {
+            let mut links = self.links.iter().enumerate();
+            return links.find_map(|(index, link)| {
+                (link.hash.0[kind] == hash.0[kind] && is_match(index)).then_some(index)
+            });
+        }
         let mut number = *self.heads.get(bucket(kind, hash))?;
         let mut least = 0;
         loop {
@@ -89,22 +97,41 @@ impl Lookup {
 
     /// Notes that an entry was inserted at the front, after which the table has `len` entries.
     pub(super) fn insert(&mut self, hash: FieldHash, len: usize) {
-        self.heads.resize(KINDS * BUCKETS, 0);
         self.inserted = self.inserted.wrapping_add(1);
-        let mut older = [0; KINDS];
-        for (kind, older) in older.iter_mut().enumerate() {
-            if let Some(head) = self.heads.get_mut(bucket(kind, hash)) {
-                *older = std::mem::replace(head, self.inserted);
-            }
-        }
+        let older = chain(&mut self.heads, hash, self.inserted);
         self.links.push_front(Link { hash, older });
         self.links.truncate(len);
+        if self.heads.is_empty() && self.links.len() > FEW {
+            self.heads.resize(KINDS * BUCKETS, 0);
+            for (index, link) in self.links.iter_mut().enumerate().rev() {
+                link.older = chain(&mut self.heads, link.hash, self.inserted.wrapping_sub(index as u32));
+            }
+        }
+    }
+
+    /// Gives memory back that more entries have needed.
+    pub(super) fn shrink(&mut self) {
+        self.links.shrink_to_fit();
+        if self.links.len() <= FEW {
+            self.heads = Vec::new();
+        }
     }
 
     /// Notes that the table has only `len` entries any more.
     pub(super) fn truncate(&mut self, len: usize) {
         self.links.truncate(len);
     }
+}
+
+/// Puts an entry in front of its buckets, if there are any; those that stood there before.
+fn chain(heads: &mut [u32], hash: FieldHash, number: u32) -> [u32; KINDS] {
+    let mut older = [0; KINDS];
+    for (kind, older) in older.iter_mut().enumerate() {
+        if let Some(head) = heads.get_mut(bucket(kind, hash)) {
+            *older = std::mem::replace(head, number);
+        }
+    }
+    older
 }
 
 /// The place of a hash's bucket among the heads.
@@ -126,6 +153,23 @@ mod tests {
         assert_eq!(lookup.find(Key::Field, FieldHash::new(b"name", b"1"), |_| true), Some(2));
         assert_eq!(lookup.find(Key::Field, FieldHash::new(b"name", b"3"), |_| true), None);
         assert_eq!(lookup.find(Key::Name, FieldHash::new(b"name", b"3"), |_| true), Some(1));
+    }
+
+    #[test]
+    fn few_entries_and_many_are_found_alike_and_buckets_come_and_go_with_the_many() {
+        let mut lookup = Lookup::default();
+        let hash = |number: usize| FieldHash::new(b"name", number.to_string().as_bytes());
+        for round in 0..3 {
+            for number in 0..3 * FEW {
+                lookup.insert(hash(number), number + 1);
+                assert_eq!(lookup.heads.is_empty(), number < FEW);
+                for earlier in 0..=number {
+                    assert_eq!(lookup.find(Key::Field, hash(earlier), |_| true), Some(number - earlier));
+                }
+            }
+            lookup.truncate(round);
+            lookup.shrink();
+        }
     }
 
     #[test]

@@ -53,6 +53,10 @@ impl TemplateCache {
             return;
         }
         self.entries.truncate(Self::MAX_TEMPLATES - 1);
+        if self.entries.capacity() == 0 {
+            // The heads and trailers of one method.
+            self.entries.reserve_exact(2);
+        }
         self.entries.push(Cached {
             template: Arc::clone(template),
             revision,

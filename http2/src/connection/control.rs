@@ -156,7 +156,7 @@ impl Connection {
             }
         }
         let debug = Bytes::copy_from_slice(debug.get(..MAX_DEBUG).unwrap_or(debug));
-        self.peer_goaway = Some(PeerGoAway { last_stream, code, debug: debug.clone() });
+        self.peer_goaway = Some(Box::new(PeerGoAway { last_stream, code, debug: debug.clone() }));
         if self.role == Role::Client {
             self.drop_unprocessed(last_stream);
         }

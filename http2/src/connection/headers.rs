@@ -27,7 +27,7 @@ impl Connection {
         if assembly.block().len() > self.config.limits.header_block_octets {
             return Err(violation::HEADER_BLOCK_OCTETS);
         }
-        self.assembly = Some(assembly);
+        self.assembly = Some(Box::new(assembly));
         self.set_timer(Timer::HeaderBlock, self.config.limits.header_block_timeout);
         Ok(None)
     }

@@ -381,7 +381,7 @@ impl Connection {
     /// Ends everything.
     fn terminate(&mut self, reason: ConnectionError) {
         let (code, by) = (reason.code, reason.by);
-        self.close_reason = Some(reason);
+        self.close_reason = Some(Box::new(reason));
         for key in self.streams.keys() {
             self.queue_reset(key, code, by, false);
             self.streams.remove(key);
