@@ -135,3 +135,24 @@ fn errors_carry_details() {
         ]
     );
 }
+
+#[test]
+fn retry_succeeds_at_the_fourth_attempt() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_retry")),
+        [
+            "server: request 1, with no attempts before, failed",
+            "server: request 2, with 1 attempts before, failed",
+            "server: request 3, with 2 attempts before, failed",
+            "server: request 4, with 3 attempts before, succeeded",
+            "client: Try and Success",
+        ]
+    );
+}
+
+#[test]
+fn hedging_takes_the_first_answer_and_cancels_the_slow_attempt() {
+    let mut lines = lines(env!("CARGO_BIN_EXE_hedging"));
+    lines.sort();
+    assert_eq!(lines, ["client: whoever is first, in time", "server: the slow attempt was cancelled"]);
+}

@@ -7,6 +7,7 @@ pub mod interceptor;
 mod link;
 mod method_kind;
 mod outbound;
+mod replay;
 mod request;
 mod response;
 mod wait;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
@@ -12,6 +12,7 @@ use lariat_frame::WriteBuf;
 use lariat_http2::{Connection, StreamKey};
 
 use super::interceptor::EncodedMessage;
+use super::replay::Replay;
 use super::{Carrier, Link};
 use crate::rpc::{Codec, Metadata, PREFIX_LEN, Status, check_send_len, message_prefix};
 
@@ -63,6 +64,12 @@ struct State {
     message_limit: Option<usize>,
     carrier: Option<Carrier>,
     notified: bool,
+    /// Something went to the connection.
+    touched: bool,
+    /// The call may have several attempts: then nothing lies here, but in the copies for the attempts.
+    replay: Option<Box<Replay>>,
+    /// The stream that this one is a copy of.
+    original: Option<Weak<OutboundStream>>,
 }
 
 impl<T> Outbound<T> {
@@ -129,7 +136,7 @@ impl<T> Outbound<T> {
             check_send_len(size, limit)?;
         }
         if ready!(state.poll_room(cx)).is_ok() {
-            if size < OWN_BUFFER {
+            if size < OWN_BUFFER && state.replay.is_none() {
                 let whole = state.tail.len();
                 let mut message = Unfinished { tail: &mut state.tail, whole };
                 append(message.tail);
@@ -162,7 +169,7 @@ impl Outbound<EncodedMessage> {
         if state.closed.is_some() {
             return Err(state.closed_status());
         }
-        if message.len() < OWN_BUFFER {
+        if message.len() < OWN_BUFFER && state.replay.is_none() {
             state.tail.extend_from_slice(&message_prefix(length));
             state.tail.extend_from_slice(message.as_bytes());
             state.waiting += PREFIX_LEN + message.len();
@@ -177,9 +184,7 @@ impl Outbound<EncodedMessage> {
 
 impl<T> Drop for Outbound<T> {
     fn drop(&mut self) {
-        let mut state = self.stream.lock();
-        state.finished = true;
-        state.notify();
+        self.stream.finish();
     }
 }
 
@@ -212,6 +217,9 @@ impl<T> Future for Send<'_, T> {
 impl State {
     /// Wakes the session, unless it is on its way already.
     fn notify(&mut self) {
+        if self.replay.as_ref().is_some_and(|replay| !replay.is_overfull()) {
+            return;
+        }
         if let Some(carrier) = &self.carrier
             && !self.notified
         {
@@ -225,7 +233,11 @@ impl State {
         if self.closed.is_some() {
             return Poll::Ready(Err(()));
         }
-        if self.waiting < QUOTA {
+        let room = self.replay.as_mut().and_then(|replay| replay.poll_room(cx));
+        if let Some(room) = room {
+            return room;
+        }
+        if self.waiting < QUOTA && self.replay.is_none() {
             return Poll::Ready(Ok(()));
         }
         if !self.writers.iter().any(|waker| waker.will_wake(cx.waker())) {
@@ -241,6 +253,9 @@ impl State {
 
     /// Adds a message that has a buffer of its own.
     fn push(&mut self, message: Bytes) {
+        if let Some(replay) = &mut self.replay {
+            return replay.push(message);
+        }
         if self.closed.is_none() {
             if !self.tail.is_empty() {
                 self.chunks.push_back(std::mem::take(&mut self.tail).into());
@@ -273,6 +288,96 @@ impl OutboundStream {
     /// The call has this carrier from now on.
     pub(crate) fn attach(&self, carrier: Carrier) {
         self.lock().carrier = Some(carrier);
+    }
+
+    /// No more messages come.
+    pub(super) fn finish(&self) {
+        let mut state = self.lock();
+        state.finished = true;
+        match &state.replay {
+            Some(replay) => replay.finish(),
+            None => state.notify(),
+        }
+    }
+
+    /// Adds a framed message, and tells the session.
+    pub(super) fn push(&self, message: Bytes) {
+        let mut state = self.lock();
+        state.push(message);
+        state.notify();
+    }
+
+    /// Keeps what is sent, up to this many octets, for several attempts of the call to send from their
+    /// [copies](Self::copy). The carrier is told when it is more.
+    pub(crate) fn keep(&self, octets: usize) {
+        let mut state = self.lock();
+        let mut replay = Replay::new(octets);
+        let tail = std::mem::take(&mut state.tail);
+        for chunk in std::mem::take(&mut state.chunks).into_iter().chain([tail.into()]) {
+            if !chunk.is_empty() {
+                replay.push(chunk);
+            }
+        }
+        state.waiting = 0;
+        state.replay = Some(Box::new(replay));
+        let writers = std::mem::take(&mut state.writers);
+        drop(state);
+        for writer in writers {
+            writer.wake();
+        }
+    }
+
+    /// A stream for another attempt, with all that was sent and will be.
+    pub(crate) fn copy(self: &Arc<Self>) -> Arc<OutboundStream> {
+        let mut state = self.lock();
+        let original = Some(Arc::downgrade(self));
+        let copy = State { original, finished: state.finished, ..State::default() };
+        let copy = Arc::new(OutboundStream { state: Mutex::new(copy) });
+        if let Some(replay) = &mut state.replay {
+            replay.add_copy(&copy);
+        }
+        copy
+    }
+
+    /// The attempt that sends from this copy is the call: nothing is kept any more.
+    pub(crate) fn settle(&self, copy: &Arc<OutboundStream>) {
+        let mut state = self.lock();
+        if let Some(replay) = &mut state.replay {
+            replay.settle(copy);
+        }
+        let writers = std::mem::take(&mut state.writers);
+        drop(state);
+        for writer in writers {
+            writer.wake();
+        }
+    }
+
+    /// Whether more was sent than should be [kept](Self::keep).
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.lock().replay.as_ref().is_some_and(|replay| replay.is_overfull())
+    }
+
+    /// Goes back to the beginning, for a connection that was not processed what another got. False if that is not to
+    /// be had any more.
+    pub(crate) fn rewind(&self) -> bool {
+        let original = self.lock().original.clone();
+        let Some(original) = original.and_then(|original| original.upgrade()) else {
+            return !self.lock().touched;
+        };
+        // The original first, as always.
+        let original = original.lock();
+        let Some(replay) = original.replay.as_ref().filter(|replay| !replay.is_settled()) else {
+            return !self.lock().touched;
+        };
+        let mut state = self.lock();
+        state.chunks.clear();
+        state.tail.clear();
+        state.waiting = 0;
+        state.end_sent = false;
+        state.touched = false;
+        drop(state);
+        replay.fill(self);
+        true
     }
 
     pub(crate) fn set_trailers(&self, trailers: Metadata) {
@@ -352,11 +457,13 @@ impl OutboundStream {
         }
         state.notified = false;
         while state.waiting > 0 && connection.capacity(key) > 0 {
+            state.touched = true;
             let sent = state.send_some(connection, key, end_stream, out);
             state.waiting -= sent;
         }
         if end_stream && state.finished && state.waiting == 0 && !state.end_sent {
             state.end_sent = true;
+            state.touched = true;
             // An error means that the stream is gone; its end is reported to the session by an event of its own.
             let _ = connection.send_data(key, Bytes::new(), true, out);
         }
@@ -377,6 +484,7 @@ impl OutboundStream {
         state.chunks = VecDeque::new();
         state.tail = Vec::new();
         state.waiting = 0;
+        state.replay = None;
         let writers = std::mem::take(&mut state.writers);
         drop(state);
         for writer in writers {
@@ -423,5 +531,91 @@ impl State {
         }
         tail.clear();
         total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use lariat_frame::hpack::HeaderList;
+    use lariat_http2::{Config, HeaderBlock};
+
+    use super::*;
+    use crate::call::wait;
+    use crate::rpc::Raw;
+
+    /// A connection, and how many octets of DATA a stream puts on a new stream of it.
+    struct Wire {
+        http2: Connection,
+        out: WriteBuf,
+    }
+
+    impl Wire {
+        fn new() -> Self {
+            let mut out = WriteBuf::new();
+            let http2 = Connection::client(Arc::new(Config::default()), Instant::now(), 1, &mut out);
+            Wire { http2, out }
+        }
+
+        fn pump(&mut self, stream: &OutboundStream) -> usize {
+            let fields = HeaderList::new();
+            let key =
+                self.http2.open(Instant::now(), HeaderBlock::from(&fields), false, &mut self.out).unwrap();
+            let before = self.out.len();
+            assert!(stream.pump(&mut self.http2, key, true, &mut self.out));
+            self.out.len() - before
+        }
+    }
+
+    fn send(outbound: &Outbound<Bytes>, text: &'static str) {
+        wait(outbound.send(Bytes::from_static(text.as_bytes()))).unwrap();
+    }
+
+    #[test]
+    fn a_stream_goes_back_to_the_beginning_only_if_nothing_was_sent() {
+        let outbound = Outbound::<Bytes>::new::<Raw>(None, 100);
+        assert!(outbound.stream().rewind());
+        send(&outbound, "one");
+        assert!(outbound.stream().rewind());
+        assert!(Wire::new().pump(outbound.stream()) > 0);
+        assert!(!outbound.stream().rewind());
+    }
+
+    #[test]
+    fn a_copy_goes_back_to_the_beginning_until_it_is_the_call() {
+        let outbound = Outbound::<Bytes>::new::<Raw>(None, 100);
+        send(&outbound, "sent before it was kept");
+        outbound.stream().keep(1_000);
+        let (first, second) = (outbound.stream().copy(), outbound.stream().copy());
+        send(&outbound, "two");
+        let mut wire = Wire::new();
+        let sent = wire.pump(&first);
+        assert_eq!(wire.pump(&first), 0, "all was sent");
+        assert!(first.rewind());
+        assert_eq!(wire.pump(&first), sent);
+        assert_eq!(wire.pump(&second), sent);
+        outbound.stream().settle(&first);
+        assert!(!first.rewind(), "what was kept is gone");
+        send(&outbound, "three");
+        assert!(wire.pump(&first) > 0);
+        assert_eq!(wire.pump(&second), 0, "nobody needs it any more");
+    }
+
+    #[test]
+    fn a_full_buffer_holds_up_writers_until_one_attempt_is_the_call() {
+        let outbound = Outbound::<Bytes>::new::<Raw>(None, 100);
+        outbound.stream().keep(20);
+        let copy = outbound.stream().copy();
+        send(&outbound, "fits");
+        assert!(!outbound.stream().is_overfull());
+        send(&outbound, "is too much for it");
+        assert!(outbound.stream().is_overfull());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut waiting = outbound.send(Bytes::from_static(b"waits"));
+        assert!(Pin::new(&mut waiting).poll(&mut cx).is_pending());
+        outbound.stream().settle(&copy);
+        assert!(Pin::new(&mut waiting).poll(&mut cx).is_ready());
+        assert!(!outbound.stream().is_overfull());
     }
 }

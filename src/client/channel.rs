@@ -18,6 +18,7 @@ use super::interception::{self, Wire};
 use super::method::Method;
 use super::pending::{Body, Call, PendingCall};
 use super::resolver::{Registry, ResolverBuilder};
+use super::retry::AttemptLimits;
 use super::service_config::ServiceConfig;
 use super::target::Target;
 use super::unary::{UnaryCall, UnaryReceiver};
@@ -67,6 +68,7 @@ pub struct ChannelBuilder {
     backoff: BackoffConfig,
     min_connect_timeout: Duration,
     idle_timeout: Option<Duration>,
+    attempts: AttemptLimits,
     registry: Registry,
     policies: balancer::Registry,
     default_service_config: Option<String>,
@@ -89,6 +91,7 @@ impl Channel {
             backoff: BackoffConfig::default(),
             min_connect_timeout: Duration::from_secs(20),
             idle_timeout: Some(Duration::from_secs(30 * 60)),
+            attempts: AttemptLimits::default(),
             registry: Registry::default(),
             policies: balancer::Registry::default(),
             default_service_config: None,
@@ -473,6 +476,26 @@ impl ChannelBuilder {
         self
     }
 
+    /// How often a call may be attempted at most, the first time included, whatever the service config says. Default:
+    /// 5.
+    pub fn max_call_attempts(mut self, attempts: u32) -> Self {
+        self.attempts.max_attempts = attempts.max(1);
+        self
+    }
+
+    /// Makes one attempt of each call, whatever the service config says. Calls that no server has processed are sent
+    /// again all the same.
+    pub fn disable_retry(self) -> Self {
+        self.max_call_attempts(1)
+    }
+
+    /// How many octets of a call's requests are kept for further attempts. When a call has sent more, the attempt that
+    /// is under way is the last. Default: 256 KiB.
+    pub fn retry_buffer_size(mut self, octets: usize) -> Self {
+        self.attempts.buffer = octets;
+        self
+    }
+
     /// Makes the channel. It does no I/O: that begins with the first call or [`Channel::connect`].
     ///
     /// # Errors
@@ -487,7 +510,7 @@ impl ChannelBuilder {
         let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
         let home = engine.choose_loop();
         let seed = seed();
-        let control = Arc::new(Control::new(home.clone(), seed));
+        let control = Arc::new(Control::new(home.clone(), seed, self.attempts));
         let plan = Plan {
             target,
             registry: self.registry,

@@ -16,6 +16,8 @@ use super::core::{Action, Core};
 use super::pending::PendingCall;
 use super::picker::{Always, CallEnd, Pick, Picker};
 use super::resolver::{Registry, Resolution, ResolutionSender, ResolutionSink, ResolveError, Resolver, Work};
+use super::retry::{AttemptLimits, AttemptedCall, SharedBucket, TokenBucket};
+use super::service_config::RetryThrottling;
 use super::session::{ClientSession, Command, ConnectionHandle};
 use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId};
 use super::target::Target;
@@ -52,12 +54,15 @@ pub(super) struct Control {
     snapshot: RwLock<Snapshot>,
     watch: Mutex<Watch>,
     seeds: AtomicU64,
+    limits: AttemptLimits,
 }
 
 struct Snapshot {
     picker: Arc<dyn Picker>,
     /// `None` until the name was resolved.
     configs: Option<CallConfigs>,
+    throttling: Option<RetryThrottling>,
+    bucket: Option<SharedBucket>,
     /// By [`SubchannelId::index`].
     connections: Vec<Option<(SubchannelId, Arc<ConnectionHandle>)>>,
 }
@@ -77,35 +82,57 @@ struct Watch {
 }
 
 impl Control {
-    pub(super) fn new(home: LoopHandle, seed: u64) -> Self {
+    pub(super) fn new(home: LoopHandle, seed: u64, limits: AttemptLimits) -> Self {
         Control {
             inbox: Inbox::new(home),
             snapshot: RwLock::new(Snapshot {
                 picker: Arc::new(Always(Pick::Queue)),
                 configs: None,
+                throttling: None,
+                bucket: None,
                 connections: Vec::new(),
             }),
             watch: Mutex::new(Watch { state: ConnectivityState::Idle, wakers: Vec::new() }),
             seeds: AtomicU64::new(seed),
+            limits,
         }
     }
 
+    /// The loop of the control plane.
+    pub(super) fn home(&self) -> &LoopHandle {
+        self.inbox.handle()
+    }
+
     /// Sends a call where the picker says, or has it wait for the control plane.
-    pub(super) fn start(&self, call: PendingCall) {
+    pub(super) fn start(self: &Arc<Self>, call: PendingCall) {
         if let Some(call) = self.try_start(call) {
             self.take_back(call);
         }
     }
 
     /// Sends a call where the picker says. Gives it back if it has to wait.
-    fn try_start(&self, mut call: PendingCall) -> Option<PendingCall> {
+    fn try_start(self: &Arc<Self>, mut call: PendingCall) -> Option<PendingCall> {
         let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
-        let configured = snapshot.configs.as_ref().map_or(Ok(()), |configs| call.configure(configs));
-        let pick = match configured {
-            Ok(()) => snapshot.picker.pick(&call.pick_info()),
-            Err(status) => Pick::Drop(status),
-        };
-        let id = match pick {
+        if let Some(configs) = &snapshot.configs
+            && !call.is_configured()
+        {
+            let policy = match call.configure(configs) {
+                Ok(policy) => policy.filter(|_| self.limits.max_attempts > 1),
+                Err(status) => {
+                    drop(snapshot);
+                    call.fail(of_control_plane(status));
+                    return None;
+                }
+            };
+            // A call without a policy counts where those are throttled that have one.
+            if policy.is_some() || snapshot.bucket.is_some() {
+                let bucket = snapshot.bucket.clone();
+                drop(snapshot);
+                AttemptedCall::start(self, call, policy, self.limits, bucket);
+                return None;
+            }
+        }
+        let id = match snapshot.picker.pick(&call.pick_info()) {
             Pick::Subchannel(id) => id,
             Pick::Observed(id, observer) => {
                 call.observe(observer);
@@ -341,7 +368,7 @@ impl ControlTask {
                         let _ = connection.inbox.send(Command::Drain);
                     }
                 }
-                Action::Configure(configs) => self.configure(configs),
+                Action::Configure(configs, throttling) => self.configure(configs, throttling),
                 Action::Publish { state, picker } => self.publish(turn, state, picker),
             }
         }
@@ -397,8 +424,13 @@ impl ControlTask {
     }
 
     /// Calls get their configs from here from now on.
-    fn configure(&mut self, configs: CallConfigs) {
+    fn configure(&mut self, configs: CallConfigs, throttling: Option<RetryThrottling>) {
         let mut snapshot = self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        // What was counted goes on to count when a resolution brings the same limits again.
+        if snapshot.throttling != throttling {
+            snapshot.throttling = throttling;
+            snapshot.bucket = throttling.map(|throttling| Arc::new(Mutex::new(TokenBucket::new(throttling))));
+        }
         let old = snapshot.configs.replace(configs);
         drop(snapshot);
         drop(old);

@@ -15,7 +15,7 @@ use super::picker::{Always, Pick, Picker};
 use super::random::Xorshift;
 use super::resolver::schedule::Schedule;
 use super::resolver::{Resolution, ResolveError};
-use super::service_config::ServiceConfig;
+use super::service_config::{RetryThrottling, ServiceConfig};
 use super::subchannel::{
     ConnectionEvent, ConnectionId, Health, Subchannel, SubchannelEvent, SubchannelId, SubchannelState,
 };
@@ -95,8 +95,8 @@ pub(crate) enum Action {
         /// Which one. Nothing needs to be reported of it any more.
         id: ConnectionId,
     },
-    /// This is where calls get their config from now on.
-    Configure(CallConfigs),
+    /// This is where calls get their config from now on, and what bounds their further attempts.
+    Configure(CallConfigs, Option<RetryThrottling>),
     /// This is the state of the channel now, and this the picker for all calls, those that wait included.
     Publish {
         /// The new state; it may be the same as before.
@@ -211,7 +211,8 @@ impl Core {
             self.fail_unresolved(error);
         }
         let Some(config) = self.service_config.clone() else { return false };
-        self.plane.actions.push_back(Action::Configure(CallConfigs::new(&config, config_selector)));
+        let configs = CallConfigs::new(&config, config_selector);
+        self.plane.actions.push_back(Action::Configure(configs, config.retry_throttling));
         let policy = config.load_balancing.as_ref().unwrap_or(&self.plane.config.default_policy).clone();
         let update = Update::new(endpoints, attributes, PolicyConfig::new(policy));
         let accepted =
@@ -521,7 +522,7 @@ mod tests {
                         format!("connect {address}")
                     }
                     Action::Disconnect { id } => format!("disconnect {}", self.address(id)),
-                    Action::Configure(configs) => {
+                    Action::Configure(configs, _) => {
                         self.configs = configs;
                         continue;
                     }

@@ -21,6 +21,7 @@ mod pending;
 pub mod picker;
 mod random;
 pub mod resolver;
+mod retry;
 pub mod service_config;
 mod session;
 pub mod subchannel;

@@ -16,7 +16,7 @@ use crate::rpc::{
 use super::call_config::{CallConfig, CallConfigs};
 use super::method::Method;
 use super::picker::{CallEnd, CallObserver, PickInfo};
-use super::service_config::MethodConfig;
+use super::service_config::{AttemptPolicy, MethodConfig};
 
 /// What was asked for, and who waits for the answer: one allocation for all that a call is. Connections read it; what
 /// changes on the way is in the [`PendingCall`].
@@ -73,6 +73,16 @@ pub(super) enum Body {
     Stream(Arc<OutboundStream>),
 }
 
+impl Body {
+    /// Whether another connection can send all of it; if so, it is as if none had begun to.
+    pub(super) fn can_be_sent_again(&self) -> bool {
+        match self {
+            Body::Message(_) => true,
+            Body::Stream(outbound) => outbound.rewind(),
+        }
+    }
+}
+
 /// A call that was started and has not ended. However it ends, the receiver is told: if nobody else did, by the drop.
 pub(super) struct PendingCall {
     call: Arc<Call>,
@@ -126,27 +136,30 @@ impl PendingCall {
         }
     }
 
-    /// Gives the call its config, the first time that it is called. With an error the call cannot be sent.
-    pub(super) fn configure(&mut self, configs: &CallConfigs) -> Result<(), Status> {
-        if std::mem::replace(&mut self.configured, true) {
-            return Ok(());
-        }
+    /// Whether the call has its config.
+    pub(super) fn is_configured(&self) -> bool {
+        self.configured
+    }
+
+    /// Gives the call its config, and returns how it is sent more than once. With an error the call cannot be sent.
+    pub(super) fn configure(&mut self, configs: &CallConfigs) -> Result<Option<AttemptPolicy>, Status> {
+        self.configured = true;
         match configs {
-            CallConfigs::None => Ok(()),
+            CallConfigs::None => Ok(None),
             CallConfigs::Service(config) => match config.method(self.method.path()) {
                 Some(config) => self.apply(config),
-                None => Ok(()),
+                None => Ok(None),
             },
             CallConfigs::Selector(selector) => {
                 let config = selector.select(self.method.path(), &self.metadata)?;
-                let applied = config.method.as_ref().map_or(Ok(()), |method| self.apply(method));
+                let applied = config.method.as_ref().map_or(Ok(None), |method| self.apply(method));
                 self.config = Some(Box::new(config));
                 applied
             }
         }
     }
 
-    fn apply(&mut self, config: &MethodConfig) -> Result<(), Status> {
+    fn apply(&mut self, config: &MethodConfig) -> Result<Option<AttemptPolicy>, Status> {
         if let Some(timeout) = config.timeout {
             let deadline = clock::now().checked_add(timeout);
             self.deadline = self.deadline.into_iter().chain(deadline).min();
@@ -159,15 +172,13 @@ impl PendingCall {
                 self.call.max_receive_message_size.map_or(limit, |own| own.min(limit));
         }
         match (config.max_request_message_bytes, &self.body) {
-            (None, _) => Ok(()),
+            (None, _) => {}
             (Some(limit), Body::Message(message)) => {
-                check_send_len(message.len().saturating_sub(PREFIX_LEN), limit).map(|_| ())
+                check_send_len(message.len().saturating_sub(PREFIX_LEN), limit)?;
             }
-            (Some(limit), Body::Stream(outbound)) => {
-                outbound.limit_message_size(limit);
-                Ok(())
-            }
+            (Some(limit), Body::Stream(outbound)) => outbound.limit_message_size(limit),
         }
+        Ok(config.attempts.clone())
     }
 
     /// What a picker may look at.
@@ -188,6 +199,24 @@ impl PendingCall {
     pub(super) fn was_not_sent(&mut self) {
         if let Some(observer) = self.observer.take() {
             observer.handle_end(&CallEnd::UNSENT);
+        }
+    }
+
+    /// An attempt of this call, with as many before it.
+    pub(super) fn attempt(&self, call: Arc<Call>, previous: u32, is_hedged: bool) -> PendingCall {
+        // Of attempts that follow each other only the first may be sent again because its server did not process it:
+        // the others are that already.
+        let refused_before = previous > 0 && !is_hedged;
+        PendingCall {
+            call,
+            deadline: self.deadline,
+            max_receive_message_size: self.max_receive_message_size,
+            wait_for_ready: self.wait_for_ready,
+            configured: true,
+            refused_before,
+            told: false,
+            config: self.config.clone(),
+            observer: None,
         }
     }
 

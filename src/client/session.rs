@@ -608,7 +608,7 @@ impl Open {
         let again = reset.unprocessed
             && !active.committed
             && !active.call.refused_before
-            && matches!(active.call.body, Body::Message(_));
+            && active.call.body.can_be_sent_again();
         if again {
             let mut active = self.calls.remove(index);
             if let Some(timer) = active.deadline {

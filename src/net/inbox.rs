@@ -30,6 +30,11 @@ impl<T> Inbox<T> {
         Inbox { state: Mutex::new(state), handle }
     }
 
+    /// The loop that the owner is or will be on.
+    pub(crate) fn handle(&self) -> &LoopHandle {
+        &self.handle
+    }
+
     /// The owner is on its loop and wants to be woken for this slot when a command comes.
     pub(crate) fn open(&self, note: Note) {
         let mut state = self.lock();

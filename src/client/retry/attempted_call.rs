@@ -1,0 +1,419 @@
+//! `AttemptedCall`: a call and its attempts.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Wake, Waker};
+use std::time::Instant;
+
+use super::AttemptLimits;
+use super::pushback::Pushback;
+use super::schedule::{Action, Attempt, Failure, Schedule, Verdict};
+use super::token_bucket::TokenBucket;
+use crate::call::{Carrier, OutboundStream, Receiver};
+use crate::client::control::Control;
+use crate::client::pending::{Body, Call, PendingCall};
+use crate::client::random::Xorshift;
+use crate::client::service_config::AttemptPolicy;
+use crate::net::{Alarm, LoopHandle, clock};
+use crate::rpc::{Metadata, Payload, Status};
+
+/// What servers learn of an attempt: how many there were before.
+const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
+
+/// What the attempts of all calls of a channel share.
+pub(in crate::client) type SharedBucket = Arc<Mutex<TokenBucket>>;
+
+/// A call of which there may be several attempts. Its user's side is told what the one that becomes the call receives,
+/// and of the others nothing.
+pub(in crate::client) struct AttemptedCall {
+    control: Arc<Control>,
+    user: Arc<dyn Receiver>,
+    bucket: Option<SharedBucket>,
+    state: Mutex<State>,
+}
+
+struct State {
+    schedule: Schedule,
+    is_hedged: bool,
+    /// The user's call, until its end was told.
+    call: Option<PendingCall>,
+    /// The attempts under way. They hold the call; it is theirs to let go of it.
+    attempts: Vec<(Attempt, Arc<Call<AttemptReceiver>>)>,
+    /// How the latest failed.
+    latest: Option<Status>,
+    /// When the call looks after itself. The alarm holds the call, not the call the alarm: if the loop that would ring
+    /// it ends, so does the call.
+    alarm: Option<(Instant, Weak<Alarm>)>,
+    random: Xorshift,
+}
+
+/// What is done when the state is unlocked, since it may lead back to the call.
+enum Work {
+    Start(PendingCall),
+    Cancel(Arc<Call<AttemptReceiver>>),
+    Commit(Arc<Call<AttemptReceiver>>),
+    End(PendingCall, Result<Metadata, Status>),
+}
+
+impl AttemptedCall {
+    /// Starts the first attempt of a call.
+    pub(in crate::client) fn start(
+        control: &Arc<Control>,
+        call: PendingCall,
+        policy: Option<AttemptPolicy>,
+        limits: AttemptLimits,
+        bucket: Option<SharedBucket>,
+    ) {
+        let user = call.receiver();
+        let outbound = match &call.body {
+            Body::Stream(outbound) => Some(Arc::clone(outbound)),
+            Body::Message(_) => None,
+        };
+        let state = State {
+            is_hedged: matches!(policy, Some(AttemptPolicy::Hedging(_))),
+            schedule: Schedule::new(policy, limits.max_attempts),
+            call: Some(call),
+            attempts: Vec::new(),
+            latest: None,
+            alarm: None,
+            random: Xorshift::new(control.next_seed()),
+        };
+        let (control, state) = (Arc::clone(control), Mutex::new(state));
+        let this = Arc::new(AttemptedCall { control, user, bucket, state });
+        let nudge = Nudge { call: Arc::downgrade(&this), home: this.control.home().clone() };
+        let nudge = Waker::from(Arc::new(nudge));
+        if let Some(outbound) = outbound {
+            outbound.attach(Carrier::Task(nudge.clone()));
+            outbound.keep(limits.buffer);
+        }
+        match this.user.attach(Carrier::Task(nudge)) {
+            true => this.update(|state, bucket, now| {
+                state.schedule.start(now, bucket);
+                None
+            }),
+            false => this.update(|state, _, _| state.end(Err(Status::cancelled("the call was dropped")))),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and does what follows from that, at last what the change itself asks for.
+    fn update(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut State, Option<&mut TokenBucket>, Instant) -> Option<Work>,
+    ) {
+        let now = clock::now();
+        let mut state = self.lock();
+        let last = {
+            let mut bucket =
+                self.bucket.as_ref().map(|bucket| bucket.lock().unwrap_or_else(PoisonError::into_inner));
+            change(&mut state, bucket.as_deref_mut(), now)
+        };
+        let mut work = Vec::new();
+        while let Some(action) = state.schedule.poll_action() {
+            work.extend(self.prepare(&mut state, action));
+        }
+        work.extend(last);
+        self.set_alarm(&mut state);
+        drop(state);
+        for work in work {
+            self.perform(work);
+        }
+    }
+
+    fn prepare(self: &Arc<Self>, state: &mut State, action: Action) -> Option<Work> {
+        match action {
+            Action::Start(attempt) => self.make(state, attempt).map(Work::Start),
+            Action::Cancel(attempt) => state.remove(attempt).map(|call| {
+                call.receiver.is_cancelled.store(true, Ordering::Release);
+                Work::Cancel(call)
+            }),
+            Action::Commit(attempt) => state.attempt(attempt).map(|call| {
+                call.receiver.is_committed.store(true, Ordering::Release);
+                Work::Commit(Arc::clone(call))
+            }),
+            Action::GiveUp => {
+                let status =
+                    state.latest.take().unwrap_or_else(|| Status::unavailable("no attempt was made"));
+                state.end(Err(status))
+            }
+        }
+    }
+
+    fn perform(self: &Arc<Self>, work: Work) {
+        match work {
+            Work::Start(attempt) => self.control.start(attempt),
+            Work::Cancel(attempt) => attempt.receiver.notify(),
+            Work::Commit(attempt) => {
+                if let (Some(outbound), Body::Stream(copy)) = (self.outbound(), &attempt.body) {
+                    outbound.settle(copy);
+                }
+                let carrier = attempt.receiver.carrier();
+                if let Some(carrier) = carrier
+                    && !self.user.attach(carrier)
+                {
+                    attempt.receiver.notify();
+                }
+            }
+            Work::End(call, result) => call.end(result),
+        }
+    }
+
+    /// An attempt as the control plane and the connections know it.
+    fn make(self: &Arc<Self>, state: &mut State, attempt: Attempt) -> Option<PendingCall> {
+        let call = state.call.as_ref()?;
+        let mut metadata = call.metadata.clone();
+        if attempt > 0 {
+            // The key is a valid one, and a number a valid value.
+            let _ = metadata.insert(PREVIOUS_ATTEMPTS, &attempt.to_string());
+        }
+        let made = Arc::new(Call {
+            method: call.method.clone(),
+            subtype: call.subtype,
+            metadata,
+            deadline: call.deadline,
+            wait_for_ready: Some(call.wait_for_ready),
+            max_receive_message_size: Some(call.max_receive_message_size),
+            responses: call.responses,
+            body: match &call.body {
+                Body::Message(message) => Body::Message(message.clone()),
+                Body::Stream(outbound) => Body::Stream(outbound.copy()),
+            },
+            receiver: AttemptReceiver {
+                call: Arc::clone(self),
+                attempt,
+                carrier: Mutex::new(None),
+                is_committed: AtomicBool::new(false),
+                is_cancelled: AtomicBool::new(false),
+            },
+        });
+        let pending = call.attempt(made.clone(), attempt, state.is_hedged);
+        state.attempts.push((attempt, made));
+        Some(pending)
+    }
+
+    fn outbound(&self) -> Option<Arc<OutboundStream>> {
+        match self.lock().call.as_ref().map(|call| &call.body) {
+            Some(Body::Stream(outbound)) => Some(Arc::clone(outbound)),
+            _ => None,
+        }
+    }
+
+    fn set_alarm(self: &Arc<Self>, state: &mut State) {
+        let deadline = state.call.as_ref().and_then(|call| call.deadline);
+        // The attempts keep to the deadline themselves.
+        let deadline = deadline.filter(|_| state.schedule.is_between_attempts());
+        let due = [state.schedule.poll_timeout(), deadline].into_iter().flatten().min();
+        if due == state.alarm.as_ref().map(|(due, _)| *due) {
+            return;
+        }
+        let home = self.control.home();
+        if let Some(alarm) = state.alarm.take().and_then(|(_, alarm)| alarm.upgrade())
+            && alarm.silence()
+        {
+            home.silence(alarm);
+        }
+        state.alarm = due.map(|due| {
+            let alarm = Arc::new(Alarm::default());
+            // It has not rung yet.
+            let _ = alarm.poll(&Waker::from(Arc::clone(self)));
+            let known = Arc::downgrade(&alarm);
+            home.sleep(due, alarm);
+            (due, known)
+        });
+    }
+
+    /// It is time for something, or the user has done something.
+    fn look(self: &Arc<Self>) {
+        self.update(|state, bucket, now| {
+            if state.alarm.as_ref().is_some_and(|(due, _)| *due <= now) {
+                state.alarm = None;
+            }
+            let call = state.call.as_ref()?;
+            if state.schedule.is_committed() {
+                // The attempt's carrier is told what the user told this one before it knew the other.
+                state.attempts.iter().for_each(|(_, attempt)| attempt.receiver.notify());
+                return None;
+            }
+            if self.user.is_abandoned() {
+                state.schedule.cancel();
+                return state.end(Err(Status::cancelled("the call was dropped")));
+            }
+            if state.schedule.is_between_attempts() && call.has_expired(now) {
+                let latest = state.latest.take().map_or_else(String::new, |status| status.to_string());
+                return state.end(Err(Status::deadline_exceeded(format!(
+                    "the deadline passed while the call waited for its next attempt; the last ended with {latest}"
+                ))));
+            }
+            if let Body::Stream(outbound) = &call.body
+                && outbound.is_overfull()
+            {
+                state.schedule.handle_full();
+            }
+            state.schedule.handle_timeout(now, bucket);
+            None
+        });
+    }
+
+    fn handle_headers(self: &Arc<Self>, attempt: Attempt) {
+        self.update(|state, _, _| {
+            state.schedule.handle_headers(attempt);
+            None
+        });
+    }
+
+    fn handle_end(self: &Arc<Self>, attempt: Attempt, result: Result<Metadata, Status>) {
+        self.update(|state, bucket, now| {
+            state.remove(attempt);
+            let verdict = match &result {
+                Ok(_) => state.schedule.handle_success(attempt, bucket),
+                Err(_) if state.call.as_ref().is_some_and(|call| call.has_expired(now)) => {
+                    state.schedule.cancel();
+                    Verdict::Final
+                }
+                Err(status) => {
+                    let failure = Failure { code: status.code(), pushback: Pushback::of(status.metadata()) };
+                    let random = state.random.next_f64();
+                    state.schedule.handle_failure(now, attempt, failure, bucket, random)
+                }
+            };
+            match (verdict, result) {
+                (Verdict::Final, result) => state.end(result),
+                (Verdict::Open, result) => {
+                    state.latest = result.err().or(state.latest.take());
+                    None
+                }
+            }
+        });
+    }
+}
+
+impl State {
+    fn attempt(&self, attempt: Attempt) -> Option<&Arc<Call<AttemptReceiver>>> {
+        self.attempts.iter().find(|(other, _)| *other == attempt).map(|(_, call)| call)
+    }
+
+    fn remove(&mut self, attempt: Attempt) -> Option<Arc<Call<AttemptReceiver>>> {
+        let index = self.attempts.iter().position(|(other, _)| *other == attempt)?;
+        Some(self.attempts.swap_remove(index).1)
+    }
+
+    /// The end of the user's call, if it was not told before.
+    fn end(&mut self, result: Result<Metadata, Status>) -> Option<Work> {
+        let call = self.call.take()?;
+        Some(Work::End(call, result.map_err(|status| self.describe(status))))
+    }
+
+    /// The same status, with what became of the attempts in its message.
+    fn describe(&self, status: Status) -> Status {
+        let attempts = match (self.schedule.started(), self.schedule.stopped()) {
+            (0 | 1, None) => return status,
+            (0 | 1, Some(why)) => format!("failed at the first attempt, and {why}"),
+            (count, None) => format!("failed after {count} attempts"),
+            (count, Some(why)) => format!("failed after {count} attempts, and {why}"),
+        };
+        let message = format!("{attempts}; the last: {}", status.message());
+        Status::new(status.code(), message)
+            .with_details(status.details().to_vec())
+            .with_metadata(status.metadata().clone())
+    }
+}
+
+/// Rings for the call's next moment.
+impl Wake for AttemptedCall {
+    fn wake(self: Arc<Self>) {
+        self.look();
+    }
+}
+
+/// What the user's side of a call wakes. It may do so under its locks, so the call looks after it on its loop.
+struct Nudge {
+    call: Weak<AttemptedCall>,
+    home: LoopHandle,
+}
+
+impl Wake for Nudge {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(call) = self.call.upgrade() {
+            let alarm = Arc::new(Alarm::default());
+            // It has not rung yet.
+            let _ = alarm.poll(&Waker::from(call));
+            self.home.sleep(clock::now(), alarm);
+        }
+    }
+}
+
+/// Where an attempt's response goes.
+struct AttemptReceiver {
+    call: Arc<AttemptedCall>,
+    attempt: Attempt,
+    carrier: Mutex<Option<Carrier>>,
+    /// The attempt is the call: its user is told everything.
+    is_committed: AtomicBool,
+    /// Another attempt is the call, or the call is over.
+    is_cancelled: AtomicBool,
+}
+
+impl AttemptReceiver {
+    fn carrier(&self) -> Option<Carrier> {
+        self.carrier.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has the attempt's connection look at it.
+    fn notify(&self) {
+        if let Some(carrier) = self.carrier() {
+            carrier.notify();
+        }
+    }
+
+    fn is_committed(&self) -> bool {
+        self.is_committed.load(Ordering::Acquire)
+    }
+}
+
+impl Receiver for AttemptReceiver {
+    fn attach(&self, carrier: Carrier) -> bool {
+        *self.carrier.lock().unwrap_or_else(PoisonError::into_inner) = Some(carrier.clone());
+        if self.is_committed() {
+            return self.call.user.attach(carrier);
+        }
+        !self.is_abandoned()
+    }
+
+    fn handle_headers(&self, headers: Metadata) {
+        self.call.handle_headers(self.attempt);
+        if self.is_committed() {
+            self.call.user.handle_headers(headers);
+        }
+    }
+
+    fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
+        match self.is_committed() {
+            true => self.call.user.handle_message(payload, octets),
+            false => Ok(()),
+        }
+    }
+
+    fn handle_end(&self, result: Result<Metadata, Status>) {
+        self.call.handle_end(self.attempt, result);
+    }
+
+    fn cancel(&self, _status: Status) {
+        self.is_cancelled.store(true, Ordering::Release);
+        self.notify();
+    }
+
+    fn take_consumed(&self) -> usize {
+        if self.is_committed() { self.call.user.take_consumed() } else { 0 }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.is_cancelled.load(Ordering::Acquire) || self.call.user.is_abandoned()
+    }
+}
