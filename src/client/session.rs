@@ -32,6 +32,8 @@ const CHAINED: usize = 8 * 1024;
 const REST_SLOT: u32 = u32::MAX - 3;
 /// The slot of calls that wait for a free stream: they may have expired or been dropped.
 const WAITING_SLOT: u32 = u32::MAX - 4;
+/// How much of a status line of HTTP/1 goes into an error.
+const MAX_STATUS_LINE: usize = 100;
 /// How long a connection keeps the memory of its calls for the next ones.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
@@ -313,6 +315,17 @@ impl Session for ClientSession {
     }
 
     fn handle_input(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, input: &[u8]) -> usize {
+        if let Some(open) = &mut self.open
+            && open.ready_timer.is_some()
+            && input.starts_with(b"HTTP/1.")
+        {
+            // As a frame it would be one that is too long, which tells nobody what is wrong.
+            let line = input.split(|octet| *octet == b'\r').next().unwrap_or_default();
+            let line = line[..line.len().min(MAX_STATUS_LINE)].escape_ascii();
+            open.http2.close(ErrorCode::PROTOCOL_ERROR, "HTTP/2 expected", out);
+            self.report_lost(format!("the server speaks HTTP/1 where HTTP/2 is expected: \"{line}\""));
+            return input.len();
+        }
         let mut consumed = 0;
         loop {
             let Some(open) = &mut self.open else { return input.len() };
@@ -351,7 +364,7 @@ impl Session for ClientSession {
                 open.waiting_timer.fired();
                 open.sweep(turn);
             }
-            _ => open.handle_deadline(turn, out, slot as usize),
+            _ => open.handle_deadline(turn, out, slot as usize, &self.address),
         }
     }
 
@@ -630,11 +643,16 @@ impl Open {
         None
     }
 
-    fn handle_deadline(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize) {
+    fn handle_deadline(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize, server: &Address) {
         let Some(active) = self.calls.get_mut(index) else { return };
         active.deadline = None;
         let key = active.key;
-        self.end_call(turn, index, Err(Status::deadline_exceeded("the deadline of the call has passed")));
+        let progress = match active.committed {
+            true => "whose response had begun",
+            false => "which had not answered",
+        };
+        let status = format!("the deadline passed while the call was with {server}, {progress}");
+        self.end_call(turn, index, Err(Status::deadline_exceeded(status)));
         self.http2.reset(key, ErrorCode::CANCEL, out);
     }
 
