@@ -270,7 +270,8 @@ impl EventLoop {
                 }
                 connection.set_ready(Edge { readable: true, read_closed: false, writable: true });
                 connection.open(&mut turn, peer);
-                self.touch(token);
+                // What the peer sent at once has raised the same edge as the end of the connect.
+                self.read(token);
             }
             Err(error) => {
                 connection.fail(&mut turn, CloseReason::ConnectFailed(error));
