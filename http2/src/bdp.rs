@@ -4,8 +4,8 @@
 //! product; when a sample fills the estimate and bandwidth is the best seen, the path may hold more, and the estimate
 //! becomes twice the sample. It never shrinks.
 //!
-//! Unlike there, a sample is begun only when enough has arrived lately to tell anything, so that connections with little
-//! traffic carry no PINGs. And a sample whose PING took longer than the quickest one counts as much less: the
+//! Unlike there, a sample is begun only when enough has arrived lately to tell anything, so that connections with
+//! little traffic carry no PINGs. And a sample whose PING took longer than the quickest one counts as much less: the
 //! difference was spent in queues on the way, most of all in those before a receiver that is the slower side. A larger
 //! window would lengthen them and everything that waits behind them, and bring nothing.
 

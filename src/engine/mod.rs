@@ -203,9 +203,9 @@ impl EngineBuilder {
     /// Has a loop with nothing to do look for events again and again for `time` before it sleeps until one comes.
     /// Default: it sleeps at once.
     ///
-    /// While it looks, an event is dealt with a few microseconds earlier, the time that waking a thread takes, and other
-    /// threads hand over their calls without a system call. It also uses its core for as long: with more such loops than
-    /// cores they take the time from each other. 50 µs is much, a second of it all of the core.
+    /// While it looks, an event is dealt with a few microseconds earlier, the time that waking a thread takes, and
+    /// other threads hand over their calls without a system call. It also uses its core for as long: with more such
+    /// loops than cores they take the time from each other.
     pub fn busy_poll(mut self, time: Duration) -> Self {
         self.options.spin = time;
         self

@@ -114,7 +114,7 @@ impl Socket {
     /// Sets the socket's options. Without one of them it is slower, not wrong, so errors are let pass.
     pub(crate) fn configure(&self, options: &SocketOptions) {
         if let Socket::Tcp(stream) = self {
-            // Small writes leave at once: the engine coalesces its own output, so Nagle's algorithm could only delay it.
+            // Small writes leave at once: the engine coalesces its own output, and Nagle could only delay it.
             let _ = stream.set_nodelay(true);
             if options.busy_poll_us > 0 {
                 let _ = SockRef::from(stream).set_busy_poll(options.busy_poll_us);
