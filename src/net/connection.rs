@@ -14,8 +14,9 @@ use super::timers::TimerId;
 
 /// Octets read from one connection before the others get their turn.
 const READ_BUDGET: usize = 512 * 1024;
-/// Octets written by one connection before the others get their turn.
-const WRITE_BUDGET: usize = 1024 * 1024;
+/// Octets written by one connection before the others get their turn, and its own requests that arrived meanwhile: a
+/// tenth of a millisecond of a bulk transfer, which no small call beside it should wait for much longer.
+const WRITE_BUDGET: usize = 256 * 1024;
 /// Slices given to one `writev`: enough for many chained payloads, far below the kernel's 1,024.
 const MAX_SLICES: usize = 64;
 /// How long a closed connection goes on reading what the peer still sends. Closing a socket with unread octets makes
