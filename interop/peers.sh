@@ -16,7 +16,12 @@ fi
 rm -rf "$peers/go" && cp -r go "$peers/go"
 cd "$peers/go"
 export GOBIN=$peers/bin PATH=$peers/bin:$PATH
-go install tool
+go install github.com/summerwind/h2spec/cmd/h2spec \
+    google.golang.org/grpc/cmd/protoc-gen-go-grpc google.golang.org/protobuf/cmd/protoc-gen-go
+interop=google.golang.org/grpc/interop
+go build -o "$peers/bin/grpc-go-interop-client" $interop/client
+go build -o "$peers/bin/grpc-go-interop-server" $interop/server
+go build -o "$peers/bin/grpc-go-http2-client" $interop/http2
 protos=$OLDPWD/../examples/proto
 options=()
 for package in helloworld:helloworld.proto routeguide:route_guide.proto; do

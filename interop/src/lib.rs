@@ -1,5 +1,8 @@
 //! The services that Lariat and the foreign peers speak with each other; the rules are in `README.md`.
 
+pub mod flags;
+pub mod payload;
+
 /// `helloworld.Greeter`.
 pub mod helloworld {
     lariat::include_proto!("helloworld");
@@ -8,4 +11,9 @@ pub mod helloworld {
 /// `routeguide.RouteGuide`.
 pub mod routeguide {
     lariat::include_proto!("routeguide");
+}
+
+/// `grpc.testing.TestService`, the service of the gRPC interoperability tests.
+pub mod testing {
+    lariat::include_proto!("grpc.testing");
 }

@@ -19,7 +19,7 @@ pub(crate) use link::{Carrier, Link};
 pub use method_kind::MethodKind;
 pub(crate) use outbound::OutboundStream;
 pub use outbound::{Outbound, Send};
-pub(crate) use request::{CallContext, CallOptions, Received};
+pub(crate) use request::{CallContext, CallOptions};
 pub use request::{Incoming, IntoRequest, Request};
 pub use response::Response;
 pub use wait::Wait;

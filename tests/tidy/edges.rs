@@ -18,7 +18,7 @@ const PARTS: [Part; 9] = [
     Part { name: "rpc", parts: &["frame"], packages: &["base64", "bytes", "prost"] },
     Part { name: "net", parts: &["frame"], packages: &["crossbeam_channel", "mio", "slab", "socket2"] },
     Part { name: "call", parts: &["frame", "http2", "rpc", "net"], packages: &["bytes"] },
-    Part { name: "engine", parts: &["net", "call"], packages: &["core_affinity"] },
+    Part { name: "engine", parts: &["net", "call"], packages: &[] },
     Part { name: "blocking", parts: &["call"], packages: &["crossbeam_channel"] },
     Part { name: "error", parts: &["net"], packages: &[] },
     Part { name: "client", parts: SIDE, packages: &["bytes", "serde_json", "slab"] },
@@ -44,7 +44,6 @@ const CRATES: [(&str, &[&str]); 9] = [
         &[
             "base64",
             "bytes",
-            "core_affinity",
             "crossbeam-channel",
             "lariat-frame",
             "lariat-http2",
@@ -67,8 +66,8 @@ const CRATES: [(&str, &[&str]); 9] = [
     ("lariat-fuzz", &["lariat", "lariat-frame", "lariat-http2", "libfuzzer-sys"]),
 ];
 
-/// Workspaces of foreign programs, which Lariat is measured against.
-const FOREIGN: &str = "benches/peers/";
+/// Workspaces of foreign programs, which Lariat is measured or tested against.
+const FOREIGN: [&str; 2] = ["benches/peers/", "interop/tonic/"];
 
 const TABLE: &str = "the edge table of ARCHITECTURE.md";
 
@@ -174,7 +173,10 @@ fn module_of(path: &str) -> Option<Vec<String>> {
 
 /// Finds dependencies of the crates that the table does not list.
 pub(crate) fn check_crates(workspace: &Workspace) -> Vec<Finding> {
-    let own = workspace.manifests.iter().filter(|manifest| !manifest.folder.starts_with(FOREIGN));
+    let own = workspace
+        .manifests
+        .iter()
+        .filter(|manifest| !FOREIGN.iter().any(|folder| manifest.folder.starts_with(folder)));
     own.flat_map(check_manifest).collect()
 }
 
