@@ -170,7 +170,7 @@ impl Core {
             self.balancer = Some(GracefulSwitch::new());
             self.plane.schedule = self.plane.config.schedule();
             self.plane.publish(ConnectivityState::Connecting, Arc::new(Always(Pick::Queue)));
-        } else if self.plane.state == ConnectivityState::Idle {
+        } else {
             self.balance(now, |balancer, controller| balancer.exit_idle(controller));
         }
         self.poll_schedule(now);

@@ -39,6 +39,7 @@ pub struct EndpointSharding {
 #[derive(Debug)]
 pub struct Shard {
     endpoint: Endpoint,
+    key: Vec<Address>,
     child: Child,
 }
 
@@ -46,6 +47,11 @@ impl Shard {
     /// The endpoint as the last resolution had it.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// What the endpoint has in common with itself in other resolutions: its addresses, sorted.
+    pub fn key(&self) -> &[Address] {
+        &self.key
     }
 
     /// Whether the endpoint is connected.
@@ -96,6 +102,15 @@ impl EndpointSharding {
         best.map(|shard| Arc::clone(shard.picker())).collect()
     }
 
+    /// The picker for a policy while no endpoint is ready: calls wait, or fail as the first endpoint does.
+    pub fn waiting_picker(&self) -> Arc<dyn Picker> {
+        match (self.state(), self.shards.first()) {
+            (ConnectivityState::TransientFailure, Some(first)) => Arc::clone(first.picker()),
+            (ConnectivityState::TransientFailure, None) => self.failure.clone().unwrap_or_else(queueing),
+            _ => queueing(),
+        }
+    }
+
     /// Takes the endpoints of a resolution. Its configuration is not looked at.
     ///
     /// # Errors
@@ -107,7 +122,7 @@ impl EndpointSharding {
         controller: &mut dyn Controller,
     ) -> Result<(), BadResolution> {
         let mut old: HashMap<Vec<Address>, Shard> =
-            self.shards.drain(..).map(|shard| (key(&shard.endpoint), shard)).collect();
+            self.shards.drain(..).map(|shard| (shard.key.clone(), shard)).collect();
         let mut known = HashSet::new();
         for endpoint in update.endpoints.into_iter().filter(|endpoint| !endpoint.addresses.is_empty()) {
             let key = key(&endpoint);
@@ -115,8 +130,8 @@ impl EndpointSharding {
                 continue;
             }
             let mut shard = match old.remove(&key) {
-                Some(shard) => Shard { endpoint, child: shard.child },
-                None => Shard::new(endpoint),
+                Some(shard) => Shard { endpoint, key, child: shard.child },
+                None => Shard { endpoint, key, child: Child::new(Box::new(PickFirst::default())) },
             };
             shard.resolve(&update.attributes, self.reconnect, controller);
             self.shards.push(shard);
@@ -183,10 +198,6 @@ impl EndpointSharding {
 }
 
 impl Shard {
-    fn new(endpoint: Endpoint) -> Self {
-        Shard { endpoint, child: Child::new(Box::new(PickFirst::default())) }
-    }
-
     fn resolve(&mut self, attributes: &Attributes, reconnect: Reconnect, controller: &mut dyn Controller) {
         let config = PolicyConfig::new(PickFirstConfig {
             health_aware: true,

@@ -112,18 +112,36 @@
 mod child;
 mod endpoint_sharding;
 mod graceful_switch;
+mod hierarchy;
+mod least_request;
+mod outlier_detection;
 mod pick_first;
 mod policy;
+mod priority;
+mod random_subsetting;
+mod ring_hash;
 mod round_robin;
 #[cfg(test)]
 mod testing;
+mod weighted_round_robin;
+mod weighted_target;
 
 pub use child::Child;
-pub use endpoint_sharding::{EndpointSharding, Reconnect};
+pub use endpoint_sharding::{EndpointSharding, Reconnect, Shard};
 pub use graceful_switch::GracefulSwitch;
+pub use hierarchy::Hierarchy;
+pub use least_request::{LeastRequest, LeastRequestBuilder, LeastRequestConfig};
+pub use outlier_detection::{
+    FailurePercentage, OutlierDetection, OutlierDetectionBuilder, OutlierDetectionConfig, SuccessRate,
+};
 pub use pick_first::{PickFirst, PickFirstBuilder, PickFirstConfig};
 pub use policy::{Policy, PolicyConfig, Registry};
+pub use priority::{Priority, PriorityBuilder, PriorityConfig};
+pub use random_subsetting::{RandomSubsetting, RandomSubsettingBuilder, RandomSubsettingConfig};
+pub use ring_hash::{RingHash, RingHashBuilder, RingHashConfig};
 pub use round_robin::{RoundRobin, RoundRobinBuilder};
+pub use weighted_round_robin::{WeightedRoundRobin, WeightedRoundRobinBuilder, WeightedRoundRobinConfig};
+pub use weighted_target::{WeightedTarget, WeightedTargetBuilder, WeightedTargetConfig};
 
 use super::attributes::Attributes;
 use super::connectivity::ConnectivityState;
@@ -200,7 +218,8 @@ pub trait Balancer: Send {
         controller: &mut dyn Controller,
     );
 
-    /// A call waits, or the user asked for a connection, while the balancer's state is IDLE: it should connect.
+    /// A call waits, or the user asked for a connection: what is idle should connect. Called at any time and often, so
+    /// it publishes only what has changed.
     fn exit_idle(&mut self, controller: &mut dyn Controller);
 
     /// When [`handle_timeout`](Self::handle_timeout) should be called, if at all. Asked after each other call.

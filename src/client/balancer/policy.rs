@@ -4,7 +4,11 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Balancer, BalancerBuilder, PickFirstBuilder, RoundRobinBuilder};
+use super::{
+    Balancer, BalancerBuilder, LeastRequestBuilder, OutlierDetectionBuilder, PickFirstBuilder,
+    PriorityBuilder, RandomSubsettingBuilder, RingHashBuilder, RoundRobinBuilder, WeightedRoundRobinBuilder,
+    WeightedTargetBuilder,
+};
 use crate::client::service_config::{ConfigError, Json};
 
 /// A policy's configuration, of a type that the policy knows.
@@ -82,7 +86,17 @@ pub struct Registry(Vec<Arc<dyn BalancerBuilder>>);
 
 impl Default for Registry {
     fn default() -> Self {
-        Registry(vec![Arc::new(PickFirstBuilder), Arc::new(RoundRobinBuilder)])
+        Registry(vec![
+            Arc::new(PickFirstBuilder),
+            Arc::new(RoundRobinBuilder),
+            Arc::new(WeightedRoundRobinBuilder),
+            Arc::new(LeastRequestBuilder),
+            Arc::new(RingHashBuilder),
+            Arc::new(RandomSubsettingBuilder),
+            Arc::new(WeightedTargetBuilder),
+            Arc::new(PriorityBuilder),
+            Arc::new(OutlierDetectionBuilder),
+        ])
     }
 }
 

@@ -4,7 +4,7 @@ mod observer;
 mod shared;
 
 pub use observer::{CallEnd, CallObserver};
-pub use shared::{Dice, InFlight, Rotation};
+pub use shared::{Dice, Flag, Gauge, InFlight, Rotation, Tally};
 
 use super::attributes::Attributes;
 use super::subchannel::SubchannelId;
@@ -82,7 +82,8 @@ impl Debug for Pick {
 }
 
 /// Picks a subchannel for each call. It is shared by all threads that make calls and must answer at once: no waiting,
-/// no lock that is held for long. What pickers share and change is best one of [`Rotation`], [`Dice`] and [`InFlight`].
+/// no lock that is held for long. What pickers share and change is best one of [`Rotation`], [`Dice`], [`InFlight`],
+/// [`Tally`], [`Gauge`] and [`Flag`].
 pub trait Picker: Send + Sync + Debug {
     /// Where this call goes.
     fn pick(&self, info: &PickInfo<'_>) -> Pick;

@@ -1,8 +1,9 @@
 //! What a picker may share between threads and change: counters without locks.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::{CallEnd, CallObserver};
+use crate::rpc::Code;
 
 /// Places by turns.
 #[derive(Debug)]
@@ -74,6 +75,69 @@ impl CallObserver for InFlight {
     }
 }
 
+/// A mark that any thread may set, and one takes.
+#[derive(Debug, Default)]
+pub struct Flag(AtomicBool);
+
+impl Flag {
+    /// Sets the mark.
+    pub fn set(&self) {
+        // Nearly always it is set already, and a look leaves the cache line with everybody.
+        if !self.0.load(Ordering::Relaxed) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the mark was set; it is not set any more.
+    pub fn take(&self) -> bool {
+        self.0.load(Ordering::Relaxed) && self.0.swap(false, Ordering::Acquire)
+    }
+}
+
+/// How many calls ended well and how many did not. As an observer it counts those that were sent.
+#[derive(Debug, Default)]
+pub struct Tally {
+    successes: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Tally {
+    /// The numbers of successes and failures since the last time, and begins anew.
+    pub fn take(&self) -> (u64, u64) {
+        (self.successes.swap(0, Ordering::Relaxed), self.failures.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl CallObserver for Tally {
+    fn handle_end(&self, end: &CallEnd<'_>) {
+        match end.code {
+            Some(Code::Ok) => self.successes.fetch_add(1, Ordering::Relaxed),
+            Some(_) => self.failures.fetch_add(1, Ordering::Relaxed),
+            None => 0,
+        };
+    }
+}
+
+/// A number that is measured on many threads and read by one.
+#[derive(Debug, Default)]
+pub struct Gauge {
+    bits: AtomicU64,
+    fresh: Flag,
+}
+
+impl Gauge {
+    /// Takes a new measurement.
+    pub fn set(&self, value: f64) {
+        self.bits.store(value.to_bits(), Ordering::Relaxed);
+        self.fresh.set();
+    }
+
+    /// The latest measurement, if there was one since the last time.
+    pub fn take(&self) -> Option<f64> {
+        self.fresh.take().then(|| f64::from_bits(self.bits.load(Ordering::Relaxed)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +166,32 @@ mod tests {
         calls.begin();
         calls.handle_end(&CallEnd::UNSENT);
         assert_eq!(calls.count(), 1);
+    }
+
+    #[test]
+    fn a_flag_is_taken_once() {
+        let flag = Flag::default();
+        assert!(!flag.take());
+        flag.set();
+        flag.set();
+        assert!(flag.take() && !flag.take());
+    }
+
+    #[test]
+    fn a_tally_counts_calls_that_were_sent_by_how_they_ended() {
+        let tally = Tally::default();
+        [Some(Code::Ok), Some(Code::Internal), None, Some(Code::Ok)]
+            .into_iter()
+            .for_each(|code| tally.handle_end(&CallEnd { code, trailers: None }));
+        assert_eq!((tally.take(), tally.take()), ((2, 1), (0, 0)));
+    }
+
+    #[test]
+    fn a_gauge_gives_a_measurement_once() {
+        let gauge = Gauge::default();
+        assert_eq!(gauge.take(), None);
+        gauge.set(1.0);
+        gauge.set(2.0);
+        assert_eq!((gauge.take(), gauge.take()), (Some(2.0), None));
     }
 }
