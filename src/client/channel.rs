@@ -22,6 +22,7 @@ use super::retry::AttemptLimits;
 use super::service_config::ServiceConfig;
 use super::target::Target;
 use super::unary::{UnaryCall, UnaryReceiver};
+use super::watch_stream::WatchMethods;
 use crate::Error;
 use crate::call::interceptor::{Chain, EncodedMessage, Interceptor, Octets};
 use crate::call::{CallOptions, Inbound, Outbound, Receiver, Request};
@@ -73,6 +74,7 @@ pub struct ChannelBuilder {
     policies: balancer::Registry,
     default_service_config: Option<String>,
     ignore_resolver_config: bool,
+    health_checking: bool,
 }
 
 impl Channel {
@@ -96,6 +98,7 @@ impl Channel {
             policies: balancer::Registry::default(),
             default_service_config: None,
             ignore_resolver_config: false,
+            health_checking: true,
         }
     }
 
@@ -496,6 +499,12 @@ impl ChannelBuilder {
         self
     }
 
+    /// Does not watch the health of backends, whatever the service config says.
+    pub fn disable_health_checking(mut self) -> Self {
+        self.health_checking = false;
+        self
+    }
+
     /// Makes the channel. It does no I/O: that begins with the first call or [`Channel::connect`].
     ///
     /// # Errors
@@ -511,12 +520,21 @@ impl ChannelBuilder {
         let home = engine.choose_loop();
         let seed = seed();
         let control = Arc::new(Control::new(home.clone(), seed, self.attempts));
+        let authority: Arc<str> = authority.into();
+        let user_agent: Arc<str> = request_head::user_agent(self.user_agent.as_deref()).into();
+        let method = |path: &str| {
+            Method::new(path.to_owned(), "http", Arc::clone(&authority), Arc::clone(&user_agent))
+        };
         let plan = Plan {
             target,
             registry: self.registry,
             http2: Arc::new(self.http2),
             place: engine.place(),
             idle_timeout: self.idle_timeout.map(|timeout| timeout.min(LONGEST_WAIT)),
+            watches: WatchMethods {
+                health: method("/grpc.health.v1.Health/Watch"),
+                load: method("/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics"),
+            },
         };
         // Built for its errors: a target that its resolver cannot use is reported here rather than by every call.
         ControlTask::resolver(&control, &plan).map_err(Error::Target)?;
@@ -531,6 +549,7 @@ impl ChannelBuilder {
             policies: self.policies,
             default_service_config: Arc::new(default_service_config),
             ignore_resolver_config: self.ignore_resolver_config,
+            health_checking: self.health_checking,
             backoff: self.backoff,
             min_connect_timeout: self.min_connect_timeout,
             idle_timeout: self.idle_timeout,
@@ -541,8 +560,8 @@ impl ChannelBuilder {
         let shared = Shared {
             control,
             target: self.target,
-            authority: authority.into(),
-            user_agent: request_head::user_agent(self.user_agent.as_deref()).into(),
+            authority,
+            user_agent,
             defaults: self.defaults,
             interceptors: (!self.interceptors.is_empty()).then(|| Arc::new(self.interceptors)),
             engine,

@@ -13,14 +13,15 @@ use lariat_http2::Config as Http2Config;
 use super::call_config::CallConfigs;
 use super::connectivity::ConnectivityState;
 use super::core::{Action, Core};
-use super::pending::PendingCall;
+use super::pending::{Call, PendingCall};
 use super::picker::{Always, CallEnd, Pick, Picker};
 use super::resolver::{Registry, Resolution, ResolutionSender, ResolutionSink, ResolveError, Resolver, Work};
 use super::retry::{AttemptLimits, AttemptedCall, SharedBucket, TokenBucket};
 use super::service_config::RetryThrottling;
 use super::session::{ClientSession, Command, ConnectionHandle};
-use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId};
+use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchEvent, WatchRequest};
 use super::target::Target;
+use super::watch_stream::{WatchKind, WatchMethods, WatchStream};
 use crate::call::Link;
 use crate::net::{Address, Inbox, LazyTimer, LoopHandle, Note, Place, Task, TimerId, Turn, clock};
 use crate::rpc::{Code, Status};
@@ -39,6 +40,8 @@ pub(super) enum Input {
     /// A call that found no connection.
     Call(PendingCall),
     Connection(ConnectionId, ConnectionEvent),
+    /// A stream by which a connection's backend is watched.
+    Watched(ConnectionId, WatchEvent),
     Resolved(Result<Resolution, ResolveError>),
     Connect,
     ResetBackoff,
@@ -162,6 +165,9 @@ impl Control {
     /// A call needs another connection than the one it was given.
     pub(super) fn take_back(&self, mut call: PendingCall) {
         call.was_not_sent();
+        if call.is_bound {
+            return call.fail(Status::unavailable("the connection was lost"));
+        }
         if let Err(Input::Call(call)) = self.inbox.send(Input::Call(call)) {
             call.fail(Status::cancelled("the channel is closed"));
         }
@@ -251,6 +257,7 @@ pub(super) struct Plan {
     pub(super) http2: Arc<Http2Config>,
     pub(super) place: Place,
     pub(super) idle_timeout: Option<Duration>,
+    pub(super) watches: WatchMethods,
 }
 
 /// The task that runs a [`Core`].
@@ -261,6 +268,8 @@ pub(super) struct ControlTask {
     resolver: Option<Box<dyn Resolver>>,
     waiting: Vec<PendingCall>,
     connections: HashMap<SubchannelId, (ConnectionId, Arc<ConnectionHandle>)>,
+    /// The streams by which backends are watched.
+    watches: HashMap<(ConnectionId, WatchKind), Arc<Call<WatchStream>>>,
     /// Every connection that may still have calls, also those that the core has given up.
     all: Vec<Weak<ConnectionHandle>>,
     timer: Option<(Instant, TimerId)>,
@@ -280,6 +289,7 @@ impl ControlTask {
             resolver: None,
             waiting: Vec::new(),
             connections: HashMap::new(),
+            watches: HashMap::new(),
             all: Vec::new(),
             timer: None,
             waiting_timer: LazyTimer::new(WAITING_SLOT),
@@ -306,6 +316,7 @@ impl ControlTask {
             match input {
                 Input::Call(call) => self.handle_call(turn, call),
                 Input::Connection(id, event) => self.handle_connection(turn, id, event),
+                Input::Watched(id, event) => self.core.handle_watch(turn.now, id, event),
                 Input::Resolved(result) => self.core.handle_resolution(turn.now, result),
                 Input::Connect => self.demand(turn),
                 Input::ResetBackoff => self.core.reset_backoff(turn.now),
@@ -350,6 +361,7 @@ impl ControlTask {
         let is_lost = matches!(event, ConnectionEvent::Lost { .. });
         if is_lost && self.connections.get(&id.subchannel()).is_some_and(|(current, _)| *current == id) {
             self.connections.remove(&id.subchannel());
+            self.stop_watches(id);
         }
         self.core.handle_connection(turn.now, id, event);
     }
@@ -364,10 +376,13 @@ impl ControlTask {
                     self.connect(turn.now, id, address, deadline)
                 }
                 Action::Disconnect { id } => {
+                    self.stop_watches(id);
                     if let Some((_, connection)) = self.connections.remove(&id.subchannel()) {
                         let _ = connection.inbox.send(Command::Drain);
                     }
                 }
+                Action::Watch { id, request } => self.watch(id, &request),
+                Action::StopHealthWatch { id } => self.stop_watch(id, WatchKind::Health),
                 Action::Configure(configs, throttling) => self.configure(configs, throttling),
                 Action::Publish { state, picker } => self.publish(turn, state, picker),
             }
@@ -421,6 +436,40 @@ impl ControlTask {
             connection,
         );
         handle.connect(address, deadline, Box::new(session));
+    }
+
+    /// Opens a stream on the connection, in the place of the one of its kind that may be open there.
+    fn watch(&mut self, id: ConnectionId, request: &WatchRequest) {
+        let Some((_, connection)) =
+            self.connections.get(&id.subchannel()).filter(|(current, _)| *current == id)
+        else {
+            return;
+        };
+        let (kind, (stream, call)) = match request {
+            WatchRequest::Health(service) => {
+                (WatchKind::Health, WatchStream::health(&self.control, &self.plan.watches, id, service))
+            }
+            WatchRequest::Load(interval) => {
+                (WatchKind::Load, WatchStream::load(&self.control, &self.plan.watches, id, *interval))
+            }
+        };
+        if let Err(Command::Open(call)) = connection.inbox.send(Command::Open(call)) {
+            call.fail(Status::unavailable("the connection was lost"));
+        }
+        if let Some(old) = self.watches.insert((id, kind), stream) {
+            old.receiver.abandon();
+        }
+    }
+
+    fn stop_watch(&mut self, id: ConnectionId, kind: WatchKind) {
+        if let Some(stream) = self.watches.remove(&(id, kind)) {
+            stream.receiver.abandon();
+        }
+    }
+
+    fn stop_watches(&mut self, id: ConnectionId) {
+        self.stop_watch(id, WatchKind::Health);
+        self.stop_watch(id, WatchKind::Load);
     }
 
     /// Calls get their configs from here from now on.

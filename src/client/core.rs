@@ -18,6 +18,7 @@ use super::resolver::{Resolution, ResolveError};
 use super::service_config::{RetryThrottling, ServiceConfig};
 use super::subchannel::{
     ConnectionEvent, ConnectionId, Health, Subchannel, SubchannelEvent, SubchannelId, SubchannelState,
+    WatchEvent, WatchRequest,
 };
 use crate::net::Address;
 use crate::rpc::Status;
@@ -49,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) default_service_config: Arc<ServiceConfig>,
     /// The resolver's service config does not count.
     pub(crate) ignore_resolver_config: bool,
+    /// Backends' health is watched if the service config says so.
+    pub(crate) health_checking: bool,
 }
 
 impl Config {
@@ -65,6 +68,7 @@ impl Config {
             default_policy: Policy::without_config(&(Arc::new(PickFirstBuilder) as _)),
             default_service_config: Arc::default(),
             ignore_resolver_config: false,
+            health_checking: true,
         }
     }
 
@@ -93,6 +97,18 @@ pub(crate) enum Action {
     /// Abort the attempt; or send no further calls on the connection and close it when those on it are done.
     Disconnect {
         /// Which one. Nothing needs to be reported of it any more.
+        id: ConnectionId,
+    },
+    /// Open this stream on a connection that is ready, in the place of the one of its kind that may be open there.
+    Watch {
+        /// Which one. What the stream tells goes to [`Core::handle_watch`].
+        id: ConnectionId,
+        /// What for.
+        request: WatchRequest,
+    },
+    /// Close the stream by which a connection's backend tells its health.
+    StopHealthWatch {
+        /// Which one.
         id: ConnectionId,
     },
     /// This is where calls get their config from now on, and what bounds their further attempts.
@@ -125,6 +141,8 @@ struct Plane {
     random: Xorshift,
     state: ConnectivityState,
     schedule: Schedule,
+    /// The service whose health is watched, if any.
+    health_service: Option<Arc<str>>,
     subchannels: Slab<Subchannel>,
     /// By address, of which there are several with different attributes at times.
     by_address: HashMap<Address, Vec<SubchannelId>>,
@@ -143,6 +161,7 @@ impl Core {
             random: Xorshift::new(seed),
             state: ConnectivityState::Idle,
             schedule: config.schedule(),
+            health_service: None,
             subchannels: Slab::new(),
             by_address: HashMap::new(),
             serial: 0,
@@ -213,6 +232,7 @@ impl Core {
         let Some(config) = self.service_config.clone() else { return false };
         let configs = CallConfigs::new(&config, config_selector);
         self.plane.actions.push_back(Action::Configure(configs, config.retry_throttling));
+        self.change_health_service(now, &config);
         let policy = config.load_balancing.as_ref().unwrap_or(&self.plane.config.default_policy).clone();
         let update = Update::new(endpoints, attributes, PolicyConfig::new(policy));
         let accepted =
@@ -240,6 +260,49 @@ impl Core {
         self.service_config = Some(parsed);
         self.service_config_text = text;
         Ok(())
+    }
+
+    /// The service config decides whose health is watched.
+    fn change_health_service(&mut self, now: Instant, config: &ServiceConfig) {
+        let wanted = config.health_check_service.clone().filter(|_| self.plane.config.health_checking);
+        if wanted == self.plane.health_service {
+            return;
+        }
+        self.plane.health_service = wanted;
+        let all: Vec<SubchannelId> =
+            self.plane.subchannels.iter().map(|(_, subchannel)| subchannel.id()).collect();
+        for id in all {
+            let Plane { subchannels, health_service, actions, .. } = &mut self.plane;
+            let Some(subchannel) = subchannels.get_mut(id.index()).filter(|subchannel| subchannel.id() == id)
+            else {
+                continue;
+            };
+            let Some((health, request)) = subchannel.change_health_service(health_service.as_ref()) else {
+                continue;
+            };
+            match (subchannel.connection(), request) {
+                (Some(id), Some(request)) => actions.push_back(Action::Watch { id, request }),
+                (Some(id), None) => actions.push_back(Action::StopHealthWatch { id }),
+                (None, _) => {}
+            }
+            let event = SubchannelEvent::Health(health);
+            self.balance(now, |balancer, controller| balancer.handle_subchannel(id, event, controller));
+        }
+    }
+
+    /// A stream of a connection told something, or ended.
+    pub(crate) fn handle_watch(&mut self, now: Instant, id: ConnectionId, event: WatchEvent) {
+        let Plane { subchannels, random, .. } = &mut self.plane;
+        let subchannel = subchannels.get_mut(id.subchannel().index());
+        let Some(subchannel) = subchannel.filter(|subchannel| subchannel.id() == id.subchannel()) else {
+            return;
+        };
+        if let Some(event) = subchannel.handle_watch(now, id, event, random) {
+            self.balance(now, |balancer, controller| {
+                balancer.handle_subchannel(id.subchannel(), event, controller)
+            });
+            self.poll_schedule(now);
+        }
     }
 
     /// Before there is a policy, the core itself has to say what is wrong.
@@ -272,6 +335,7 @@ impl Core {
         if self.idle_at().is_some_and(|time| time <= now) {
             return self.enter_idle();
         }
+        self.plane.reopen_watches(now);
         self.turn_idle(now, |subchannel| subchannel.handle_timeout(now));
         if self.balancer.as_ref().and_then(|balancer| balancer.poll_timeout()).is_some_and(|time| time <= now)
         {
@@ -374,6 +438,20 @@ impl Plane {
         self.subchannels.get_mut(id.index()).filter(|subchannel| subchannel.id() == id)
     }
 
+    fn watch(&mut self, id: Option<ConnectionId>, request: Option<WatchRequest>) {
+        self.actions.extend(id.zip(request).map(|(id, request)| Action::Watch { id, request }));
+    }
+
+    /// Opens the streams whose back-off has passed.
+    fn reopen_watches(&mut self, now: Instant) {
+        let Plane { subchannels, health_service, actions, .. } = self;
+        for (_, subchannel) in subchannels.iter_mut() {
+            let due = subchannel.watches_due(now, health_service.as_ref());
+            let Some(id) = subchannel.connection() else { continue };
+            actions.extend(due.into_iter().flatten().map(|request| Action::Watch { id, request }));
+        }
+    }
+
     /// Of several in a row only the last is of interest.
     fn publish(&mut self, state: ConnectivityState, picker: Arc<dyn Picker>) {
         self.state = state;
@@ -456,11 +534,21 @@ impl Controller for Control<'_> {
         actions.extend(subchannel.connection().map(|id| Action::Disconnect { id }));
     }
 
-    fn watch_health(&mut self, _: SubchannelId) -> Health {
-        Health::Serving
+    fn watch_health(&mut self, id: SubchannelId) -> Health {
+        let service = self.plane.health_service.clone();
+        let Some(subchannel) = self.plane.subchannel(id) else { return Health::Serving };
+        let (health, request) = subchannel.watch_health(service.as_ref());
+        let connection = subchannel.connection();
+        self.plane.watch(connection, request);
+        health
     }
 
-    fn watch_load(&mut self, _: SubchannelId, _: Duration) {}
+    fn watch_load(&mut self, id: SubchannelId, interval: Duration) {
+        let Some(subchannel) = self.plane.subchannel(id) else { return };
+        let request = subchannel.watch_load(interval);
+        let connection = subchannel.connection();
+        self.plane.watch(connection, request);
+    }
 
     fn publish(&mut self, state: ConnectivityState, picker: Arc<dyn Picker>) {
         self.plane.publish(state, picker);
@@ -522,6 +610,10 @@ mod tests {
                         format!("connect {address}")
                     }
                     Action::Disconnect { id } => format!("disconnect {}", self.address(id)),
+                    Action::Watch { id, request } => format!("watch {request:?} of {}", self.address(id)),
+                    Action::StopHealthWatch { id } => {
+                        format!("stop the health watch of {}", self.address(id))
+                    }
                     Action::Configure(configs, _) => {
                         self.configs = configs;
                         continue;
@@ -1210,6 +1302,99 @@ mod tests {
         driver.ready(B);
         driver.did(&[&format!("connect {B}"), &format!("disconnect {A}"), "READY"]);
         assert_eq!(driver.core.plane.by_address.len(), 1);
+    }
+
+    const HEALTH: &str =
+        r#"{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": "s"}}"#;
+
+    impl Driver {
+        fn told(&mut self, address: &str, event: WatchEvent) {
+            self.core.handle_watch(self.now, self.id(address), event);
+            self.drain();
+        }
+
+        /// Connected to A by round_robin with health checking.
+        fn checking() -> Self {
+            let mut driver = Driver::new();
+            driver.demand();
+            driver.resolved_with(&[A], Ok(HEALTH));
+            driver.log.clear();
+            driver.ready(A);
+            driver.did(&[&format!("watch Health(\"s\") of {A}"), "CONNECTING"]);
+            driver
+        }
+    }
+
+    #[test]
+    fn a_backend_gets_calls_while_it_says_that_it_serves() {
+        let mut driver = Driver::checking();
+        driver.told(A, WatchEvent::Healthy);
+        driver.did(&["READY"]);
+        driver.told(A, WatchEvent::Healthy);
+        driver.did(&[]);
+        driver.told(A, WatchEvent::Unhealthy("NOT_SERVING".into()));
+        driver.did(&["TRANSIENT_FAILURE"]);
+        assert_eq!(driver.failure(), "dns:///test: the backend is not healthy: 10.0.0.1:80: NOT_SERVING");
+        driver.lost(A);
+        driver.log.clear();
+        // Another connection, another watch; what the old one tells does not count.
+        driver.ready(A);
+        driver.did(&[&format!("watch Health(\"s\") of {A}"), "CONNECTING"]);
+    }
+
+    #[test]
+    fn a_health_watch_that_ends_makes_its_backend_unhealthy_and_is_opened_again_after_a_back_off() {
+        let mut driver = Driver::checking();
+        driver.told(A, WatchEvent::HealthEnded(Status::unavailable("no")));
+        driver.did(&["TRANSIENT_FAILURE"]);
+        driver.pass(Duration::from_millis(999));
+        driver.did(&[]);
+        driver.pass(Duration::from_millis(1));
+        driver.did(&[&format!("watch Health(\"s\") of {A}")]);
+        driver.told(A, WatchEvent::Healthy);
+        driver.did(&["READY"]);
+    }
+
+    #[test]
+    fn a_backend_without_health_checking_counts_as_healthy() {
+        let mut driver = Driver::checking();
+        driver.told(A, WatchEvent::HealthEnded(Status::unimplemented("unknown service")));
+        driver.did(&["READY"]);
+        driver.pass(seconds(1000));
+        driver.did(&[]);
+    }
+
+    #[test]
+    fn health_checking_comes_and_goes_with_the_service_config_and_can_be_turned_off() {
+        let mut driver = Driver::checking();
+        driver.resolved_with(&[A], Ok(ROUND_ROBIN));
+        driver.did(&[&format!("stop the health watch of {A}"), "READY"]);
+        driver.resolved_with(&[A], Ok(HEALTH));
+        driver.did(&[&format!("watch Health(\"s\") of {A}"), "CONNECTING"]);
+        let mut driver = Driver::with(Config { health_checking: false, ..Config::new("dns:///test") });
+        driver.demand();
+        driver.resolved_with(&[A], Ok(HEALTH));
+        driver.log.clear();
+        driver.ready(A);
+        driver.did(&["READY"]);
+    }
+
+    #[test]
+    fn load_is_watched_out_of_band_and_reported_to_the_policy() {
+        let mut driver = Driver::new();
+        driver.demand();
+        let config = r#"{"loadBalancingConfig": [{"weighted_round_robin": {"enableOobLoadReport": true}}]}"#;
+        driver.resolved_with(&[A, B], Ok(config));
+        driver.log.clear();
+        driver.ready(A);
+        driver.did(&[&format!("watch Load(10s) of {A}"), "READY"]);
+        driver.told(A, WatchEvent::Load(Arc::default()));
+        driver.told(A, WatchEvent::LoadEnded { is_unimplemented: false });
+        driver.pass(seconds(1));
+        driver.did(&[&format!("watch Load(10s) of {A}")]);
+        driver.told(A, WatchEvent::LoadEnded { is_unimplemented: true });
+        driver.pass(seconds(19));
+        driver.did(&[]);
     }
 
     /// Connects everything, to show what a balancer may do within a call.

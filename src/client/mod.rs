@@ -27,6 +27,8 @@ mod session;
 pub mod subchannel;
 pub mod target;
 mod unary;
+mod watch;
+mod watch_stream;
 
 pub use channel::{Channel, ChannelBuilder, StateChange};
 pub use connectivity::ConnectivityState;

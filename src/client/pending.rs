@@ -89,6 +89,8 @@ pub(super) struct PendingCall {
     pub(super) deadline: Option<Instant>,
     pub(super) max_receive_message_size: usize,
     pub(super) wait_for_ready: bool,
+    /// It means something on one connection only: a watch of its backend.
+    pub(super) is_bound: bool,
     /// The config has been applied.
     configured: bool,
     /// The server said once that it did not process the call, so that it was sent again.
@@ -118,6 +120,7 @@ impl PendingCall {
             deadline: call.deadline,
             max_receive_message_size: call.max_receive_message_size.unwrap_or(DEFAULT_MAX_RECEIVE_SIZE),
             wait_for_ready: call.wait_for_ready.unwrap_or(false),
+            is_bound: false,
             configured: false,
             refused_before: false,
             told: false,
@@ -125,6 +128,13 @@ impl PendingCall {
             observer: None,
             call,
         }
+    }
+
+    /// A call that is the channel's own and for one certain connection.
+    pub(super) fn bound(call: Arc<Call>) -> Self {
+        let mut pending = PendingCall::new(call);
+        pending.is_bound = true;
+        pending
     }
 
     /// What the caller and the channel chose, for another call in the place of this one.
@@ -212,6 +222,7 @@ impl PendingCall {
             deadline: self.deadline,
             max_receive_message_size: self.max_receive_message_size,
             wait_for_ready: self.wait_for_ready,
+            is_bound: false,
             configured: true,
             refused_before,
             told: false,

@@ -103,6 +103,8 @@ struct Open {
     http2: Connection,
     link: Link,
     calls: Slab<ActiveCall>,
+    /// How many of the calls are the channel's own.
+    bound: usize,
     /// Calls beyond the peer's limit of concurrent streams.
     waiting: VecDeque<PendingCall>,
     /// The earliest deadline of those.
@@ -302,6 +304,7 @@ impl Session for ClientSession {
             http2: Connection::client(Arc::clone(&self.config), turn.now, seed, out),
             link: Link { handle: turn.handle.clone(), note },
             calls: Slab::new(),
+            bound: 0,
             waiting: VecDeque::new(),
             waiting_timer: LazyTimer::new(WAITING_SLOT),
             commands: VecDeque::new(),
@@ -380,7 +383,7 @@ impl Session for ClientSession {
         if open.calls.capacity() > 0 {
             open.rest_timer.arm(turn, turn.now + REST_AFTER);
         }
-        match open.calls.is_empty() {
+        match open.calls.len() == open.bound {
             true if self.handle.idle_since().is_none() => self.handle.activity.idle(turn.now),
             false => self.handle.activity.busy(),
             true => {}
@@ -509,6 +512,7 @@ impl Open {
         }
         let grammar = ClientCall::new(call.responses, call.max_receive_message_size);
         let deadline = call.deadline.map(|deadline| turn.set_timer(deadline, index as u32));
+        self.bound += usize::from(call.is_bound);
         self.calls.insert(ActiveCall { key, call, grammar, deadline, committed: false });
         None
     }
@@ -624,6 +628,7 @@ impl Open {
             && active.call.body.can_be_sent_again();
         if again {
             let mut active = self.calls.remove(index);
+            self.bound -= usize::from(active.call.is_bound);
             if let Some(timer) = active.deadline {
                 turn.cancel_timer(timer);
             }
@@ -687,6 +692,7 @@ impl Open {
 
     fn end_call(&mut self, turn: &mut Turn<'_>, index: usize, result: Result<Metadata, Status>) {
         let active = self.calls.remove(index);
+        self.bound -= usize::from(active.call.is_bound);
         if let Some(timer) = active.deadline {
             turn.cancel_timer(timer);
         }

@@ -3,8 +3,9 @@
 use super::attributes::Attributes;
 use super::backoff::{Backoff, BackoffConfig};
 use super::random::Xorshift;
+use super::watch::Watch;
 use crate::net::Address;
-use crate::rpc::LoadReport;
+use crate::rpc::{Code, LoadReport, Status};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,26 @@ pub enum Health {
     ),
 }
 
+/// What a backend's watches tell.
+#[derive(Clone, Debug)]
+pub(crate) enum WatchEvent {
+    Healthy,
+    /// The name of the health status.
+    Unhealthy(String),
+    HealthEnded(Status),
+    Load(Arc<LoadReport>),
+    LoadEnded {
+        is_unimplemented: bool,
+    },
+}
+
+/// A stream of a ready subchannel that is to be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WatchRequest {
+    Health(Arc<str>),
+    Load(Duration),
+}
+
 /// The machine behind a subchannel.
 #[derive(Debug)]
 pub(crate) struct Subchannel {
@@ -110,6 +131,13 @@ pub(crate) struct Subchannel {
     phase: Phase,
     backoff: Backoff,
     attempts: u32,
+    /// What the streams of the connection have told.
+    health: Health,
+    health_watch: Watch,
+    /// Somebody wants to know it.
+    wants_health: bool,
+    load_watch: Watch,
+    load_interval: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -133,8 +161,20 @@ impl Subchannel {
         attributes: Attributes,
         backoff: BackoffConfig,
     ) -> Self {
-        let backoff = Backoff::new(backoff);
-        Subchannel { id, address, attributes, users: 1, phase: Phase::Idle, backoff, attempts: 0 }
+        Subchannel {
+            id,
+            address,
+            attributes,
+            users: 1,
+            phase: Phase::Idle,
+            backoff: Backoff::new(backoff),
+            attempts: 0,
+            health: Health::Unknown,
+            health_watch: Watch::new(backoff),
+            wants_health: false,
+            load_watch: Watch::new(backoff),
+            load_interval: None,
+        }
     }
 
     pub(crate) fn id(&self) -> SubchannelId {
@@ -205,13 +245,119 @@ impl Subchannel {
             }
             (Phase::Ready, ConnectionEvent::Lost { .. }) => {
                 self.phase = Phase::Idle;
+                self.stop_watches();
                 Some(SubchannelState::Idle)
             }
             (Phase::Ready, ConnectionEvent::Ready) | (Phase::Idle | Phase::BackingOff { .. }, _) => None,
         }
     }
 
+    /// Watches the health of this service from now on, or of none. What that is now, and the stream to open.
+    pub(crate) fn watch_health(&mut self, service: Option<&Arc<str>>) -> (Health, Option<WatchRequest>) {
+        self.wants_health = true;
+        let Some(service) = service else { return (Health::Serving, None) };
+        let starts = matches!(self.phase, Phase::Ready) && self.health_watch.start();
+        (self.health.clone(), starts.then(|| WatchRequest::Health(Arc::clone(service))))
+    }
+
+    /// The service whose health counts is another. The health now if it is watched, and the stream to open.
+    pub(crate) fn change_health_service(
+        &mut self,
+        service: Option<&Arc<str>>,
+    ) -> Option<(Health, Option<WatchRequest>)> {
+        self.health_watch.stop();
+        self.health = Health::Unknown;
+        (self.wants_health && matches!(self.phase, Phase::Ready)).then(|| self.watch_health(service))
+    }
+
+    /// Wants a load report this often at least. The stream to open.
+    pub(crate) fn watch_load(&mut self, interval: Duration) -> Option<WatchRequest> {
+        let is_shorter = self.load_interval.is_none_or(|current| interval < current);
+        if !matches!(self.phase, Phase::Ready) || !is_shorter {
+            return None;
+        }
+        self.load_watch.stop();
+        self.load_interval = Some(interval);
+        self.load_watch.start().then_some(WatchRequest::Load(interval))
+    }
+
+    /// What this means for balancers; `None` if the news is of a stream that was given up, or of no interest.
+    pub(crate) fn handle_watch(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        event: WatchEvent,
+        random: &mut Xorshift,
+    ) -> Option<SubchannelEvent> {
+        if self.connection() != Some(id) {
+            return None;
+        }
+        match event {
+            WatchEvent::Load(report) => {
+                self.load_watch.handle_message();
+                self.load_watch.is_open().then_some(SubchannelEvent::Load(report))
+            }
+            WatchEvent::LoadEnded { is_unimplemented } => {
+                if self.load_watch.is_open() {
+                    self.load_watch.handle_end(now, is_unimplemented, random);
+                }
+                None
+            }
+            _ if !self.health_watch.is_open() => None,
+            WatchEvent::Healthy => {
+                self.health_watch.handle_message();
+                self.health_is(Health::Serving)
+            }
+            WatchEvent::Unhealthy(status) => {
+                self.health_watch.handle_message();
+                self.health_is(Health::NotServing(format!("{}: {status}", self.address).into()))
+            }
+            WatchEvent::HealthEnded(status) => {
+                let is_unimplemented = status.code() == Code::Unimplemented;
+                self.health_watch.handle_end(now, is_unimplemented, random);
+                self.health_is(match is_unimplemented {
+                    // A server without health checking is as healthy as one can know.
+                    true => Health::Serving,
+                    false => {
+                        let why = format!("{}: the health check failed: {}", self.address, status.message());
+                        Health::NotServing(why.into())
+                    }
+                })
+            }
+        }
+    }
+
+    fn health_is(&mut self, health: Health) -> Option<SubchannelEvent> {
+        let changed = self.health != health;
+        self.health = health.clone();
+        changed.then_some(SubchannelEvent::Health(health))
+    }
+
+    fn stop_watches(&mut self) {
+        self.health_watch.stop();
+        self.health = Health::Unknown;
+        self.wants_health = false;
+        self.load_watch.stop();
+        self.load_interval = None;
+    }
+
+    /// The streams whose back-off has passed.
+    pub(crate) fn watches_due(
+        &mut self,
+        now: Instant,
+        service: Option<&Arc<str>>,
+    ) -> [Option<WatchRequest>; 2] {
+        let health = self.health_watch.handle_timeout(now).then(|| service.cloned()).flatten();
+        let load = self.load_watch.handle_timeout(now).then_some(self.load_interval).flatten();
+        [health.map(WatchRequest::Health), load.map(WatchRequest::Load)]
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let watches = [self.health_watch.poll_timeout(), self.load_watch.poll_timeout()];
+        watches.into_iter().flatten().chain(self.back_off_end()).min()
+    }
+
+    fn back_off_end(&self) -> Option<Instant> {
         match self.phase {
             Phase::BackingOff { until, .. } => Some(until),
             _ => None,
@@ -220,7 +366,7 @@ impl Subchannel {
 
     /// Whether the subchannel has turned idle because its back-off has passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
-        let passed = self.poll_timeout().is_some_and(|until| until <= now);
+        let passed = self.back_off_end().is_some_and(|until| until <= now);
         if passed {
             self.phase = Phase::Idle;
         }

@@ -21,7 +21,7 @@ const PARTS: [Part; 9] = [
     Part { name: "engine", parts: &["net", "call"], packages: &[] },
     Part { name: "blocking", parts: &["call"], packages: &["crossbeam_channel"] },
     Part { name: "error", parts: &["net"], packages: &[] },
-    Part { name: "client", parts: SIDE, packages: &["bytes", "serde_json", "slab", "xxhash_rust"] },
+    Part { name: "client", parts: SIDE, packages: &["bytes", "prost", "serde_json", "slab", "xxhash_rust"] },
     Part { name: "server", parts: SIDE, packages: &["bytes", "slab"] },
     Part { name: "services", parts: &["rpc", "call", "server"], packages: &["bytes", "prost"] },
 ];

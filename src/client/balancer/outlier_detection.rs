@@ -623,7 +623,8 @@ mod tests {
 
     #[test]
     fn enforcement_is_by_chance() {
-        let never = r#""failurePercentageEjection": {"threshold": 50, "requestVolume": 10, "enforcementPercentage": 0}"#;
+        let never = r#""failurePercentageEjection":
+            {"threshold": 50, "requestVolume": 10, "enforcementPercentage": 0}"#;
         let (mut balancer, mut fake) = connected(never);
         calls(&fake, 120, &[A]);
         fake.pass(&mut balancer, Duration::from_secs(10));
