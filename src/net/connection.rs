@@ -13,6 +13,9 @@ use super::timers::TimerId;
 
 /// Octets read from one connection before the others get their turn.
 const READ_BUDGET: usize = 512 * 1024;
+/// Calls of one connection after which it is not read on before the others have had their turn: as many as may run at
+/// once by default. What one read of the buffer has brought is dealt with first.
+const CALLS_PER_TURN: u64 = 256;
 /// Octets written by one connection before the others get their turn.
 const WRITE_BUDGET: usize = 1024 * 1024;
 /// Slices given to one `writev`: enough for many chained payloads, far below the kernel's 1,024.
@@ -36,6 +39,8 @@ pub(super) struct Connection {
     read_closed: bool,
     /// The kernel took all of the last write.
     writable: bool,
+    /// Calls begun by the peer when it last had to wait for the others' turn.
+    calls_begun: u64,
     /// The loop's own timer: the connect deadline, or the end of lingering.
     pub(super) timer: Option<TimerId>,
     /// In the loop's list of connections to finish this turn.
@@ -85,6 +90,7 @@ impl Connection {
             readable: false,
             read_closed: false,
             writable: false,
+            calls_begun: 0,
             timer: None,
             touched: false,
             queued_again: false,
@@ -184,8 +190,13 @@ impl Connection {
                     let consumed = session.handle_input(turn, &mut self.out, filled);
                     keep(&mut self.input, &filled[consumed..]);
                     budget = budget.saturating_sub(count);
-                    if budget == 0 && self.readable {
-                        return Next::Again;
+                    // Only who fills the buffer is asked: whoever sends less has had its turn.
+                    if self.readable {
+                        let begun = session.calls_begun();
+                        if budget == 0 || begun - self.calls_begun >= CALLS_PER_TURN {
+                            self.calls_begun = begun;
+                            return Next::Again;
+                        }
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
@@ -343,5 +354,68 @@ fn keep(input: &mut Vec<u8>, rest: &[u8]) {
     } else {
         input.clear();
         input.extend_from_slice(rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::EventLoop;
+    use super::super::mailbox::Token;
+    use super::super::session::Audit;
+    use super::super::timers::Timers;
+    use super::*;
+
+    /// Takes every octet as so many calls.
+    struct Calls {
+        per_octet: u64,
+        begun: u64,
+    }
+
+    impl Session for Calls {
+        fn handle_open(&mut self, _: &mut Turn<'_>, _: &mut WriteBuf, _: Peer) {}
+        fn handle_input(&mut self, _: &mut Turn<'_>, _: &mut WriteBuf, input: &[u8]) -> usize {
+            self.begun += self.per_octet * input.len() as u64;
+            input.len()
+        }
+        fn handle_wake(&mut self, _: &mut Turn<'_>, _: &mut WriteBuf, _: u32) {}
+        fn handle_timer(&mut self, _: &mut Turn<'_>, _: &mut WriteBuf, _: u32) {}
+        fn finish_turn(&mut self, _: &mut Turn<'_>, _: &mut WriteBuf) {}
+        fn handle_flushed(&mut self) {}
+        fn handle_eof(&mut self, _: &mut Turn<'_>, _: &mut WriteBuf) {}
+        fn handle_closed(&mut self, _: &mut Turn<'_>, _: CloseReason) {}
+        fn state(&self) -> SessionState {
+            SessionState::Open
+        }
+        fn calls_begun(&self) -> u64 {
+            self.begun
+        }
+        fn audit(&self) -> Option<Audit> {
+            None
+        }
+    }
+
+    /// What reading a connection leads to on which 1,000 octets wait, with a buffer of a tenth of that.
+    fn read(per_octet: u64) -> Next {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(&[0; 1_000]).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        accepted.set_nonblocking(true).unwrap();
+        let socket = Socket::Tcp(mio::net::TcpStream::from_std(accepted));
+        let mut connection = Connection::accepted(socket, Box::new(Calls { per_octet, begun: 0 }));
+        let (_, handle) = EventLoop::new().unwrap();
+        let now = Instant::now();
+        let mut timers = Timers::new(now);
+        let token = Token { index: 0, generation: 0 };
+        connection.phase = Phase::Open;
+        connection.read(&mut Turn { now, token, handle: &handle, timers: &mut timers }, &mut [0; 100])
+    }
+
+    #[test]
+    fn a_connection_that_begins_many_calls_waits_for_the_others_turn() {
+        assert_eq!(read(CALLS_PER_TURN / 100 + 1), Next::Again);
+        assert_eq!(read(0), Next::Wait);
     }
 }

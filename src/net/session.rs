@@ -66,6 +66,10 @@ pub(crate) trait Session: Send {
     fn handle_closed(&mut self, turn: &mut Turn<'_>, reason: CloseReason);
     /// What the loop should do with the socket now.
     fn state(&self) -> SessionState;
+    /// Calls that were begun by the peer so far: they are work, however few octets asked for it.
+    fn calls_begun(&self) -> u64 {
+        0
+    }
     /// A time after which the kernel is to give up a peer that acknowledges nothing, asked for once before connecting.
     fn user_timeout(&self) -> Option<Duration> {
         None

@@ -211,6 +211,10 @@ impl Session for ServerSession {
         }
     }
 
+    fn calls_begun(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.http2.stats().streams_opened)
+    }
+
     fn handle_flushed(&mut self) {
         if let Some(open) = &mut self.open {
             open.http2.handle_flushed();
