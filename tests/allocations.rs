@@ -153,6 +153,15 @@ impl Allocations {
         method: &str,
         run: impl Fn(Channel, Method, usize) -> F + Sync,
     ) -> Allocations {
+        Allocations::with("{}", method, run)
+    }
+
+    /// The same on a channel with this service config.
+    fn with<F: Future<Output = ()>>(
+        service_config: &str,
+        method: &str,
+        run: impl Fn(Channel, Method, usize) -> F + Sync,
+    ) -> Allocations {
         let countdown = Arc::new(Countdown::default());
         let engine = Engine::builder().current_thread().build().unwrap();
         let server = Server::builder()
@@ -167,7 +176,12 @@ impl Allocations {
         std::thread::scope(|scope| {
             let client = scope.spawn(|| {
                 let engine = Engine::builder().current_thread().build().unwrap();
-                let channel = Channel::builder(target).plaintext().engine(&engine).build().unwrap();
+                let channel = Channel::builder(target)
+                    .plaintext()
+                    .engine(&engine)
+                    .default_service_config(service_config)
+                    .build()
+                    .unwrap();
                 let method = channel.method(format!("/test.Numbers/{method}"));
                 let count = |n| {
                     begin.wait();
@@ -215,6 +229,29 @@ async fn one_by_one(channel: Channel, method: Method, calls: usize) {
 #[test]
 fn a_unary_call_allocates_nothing_on_the_server_and_twice_on_the_client() {
     Allocations::of("Ready", one_by_one).assert_at_most("unary, one at a time", 0, 2);
+}
+
+#[test]
+fn a_service_config_and_any_policy_pick_without_an_allocation() {
+    for policy in ["pick_first", "round_robin", "weighted_round_robin", "least_request_experimental"] {
+        let config = format!(
+            r#"{{"loadBalancingConfig": [{{"{policy}": {{}}}}],
+                "methodConfig": [{{"name": [{{"service": "test.Numbers"}}], "timeout": "10s"}}]}}"#
+        );
+        Allocations::with(&config, "Ready", one_by_one).assert_at_most(policy, 0, 2);
+    }
+    let ring = r#"{"loadBalancingConfig": [{"ring_hash_experimental": {"requestHashHeader": "user"}}]}"#;
+    let run = |channel: Channel, method: Method, calls| async move {
+        for number in 0..calls as u64 {
+            let mut request = Request::new(number);
+            // Metadata costs what it costs; it is the same without the policy.
+            request.metadata_mut().insert("user", "someone").unwrap();
+            channel.unary::<Fixed, u64, u64>(&method, request).await.unwrap();
+        }
+    };
+    let hashed = Allocations::with(ring, "Ready", run);
+    let plain = Allocations::of("Ready", run);
+    assert!(hashed.client <= plain.client + FIXED, "{hashed:?}, without the policy {plain:?}");
 }
 
 #[test]

@@ -57,3 +57,8 @@ fn every_response_has_one_outcome() {
 fn every_target_is_read_or_refused() {
     replay("client_target", client::fuzz::target);
 }
+
+#[test]
+fn every_service_config_is_read_or_refused() {
+    replay("client_service_config", client::fuzz::service_config);
+}

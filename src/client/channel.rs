@@ -75,6 +75,7 @@ pub struct ChannelBuilder {
     default_service_config: Option<String>,
     ignore_resolver_config: bool,
     health_checking: bool,
+    refresh_interval: Option<Duration>,
 }
 
 impl Channel {
@@ -99,6 +100,7 @@ impl Channel {
             default_service_config: None,
             ignore_resolver_config: false,
             health_checking: true,
+            refresh_interval: None,
         }
     }
 
@@ -499,6 +501,13 @@ impl ChannelBuilder {
         self
     }
 
+    /// Asks the resolver again this long after each answer, though no connection was lost: for names whose backends
+    /// grow in number while all connections hold, as those of Kubernetes do. At least 30 s. Default: never.
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh_interval = Some(interval);
+        self
+    }
+
     /// Does not watch the health of backends, whatever the service config says.
     pub fn disable_health_checking(mut self) -> Self {
         self.health_checking = false;
@@ -550,6 +559,7 @@ impl ChannelBuilder {
             default_service_config: Arc::new(default_service_config),
             ignore_resolver_config: self.ignore_resolver_config,
             health_checking: self.health_checking,
+            refresh_interval: self.refresh_interval,
             backoff: self.backoff,
             min_connect_timeout: self.min_connect_timeout,
             idle_timeout: self.idle_timeout,

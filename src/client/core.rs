@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) idle_timeout: Option<Duration>,
     /// The least time from one successful resolution to the next question.
     pub(crate) min_resolution_interval: Duration,
+    /// So long after an answer the resolver is asked again though nothing has happened. `None`: it is not.
+    pub(crate) refresh_interval: Option<Duration>,
     /// After so long a resolver that has not answered is taken to have failed.
     pub(crate) resolution_timeout: Duration,
     /// The load balancing policies that a service config may choose.
@@ -63,6 +65,7 @@ impl Config {
             min_connect_timeout: Duration::from_secs(20),
             idle_timeout: Some(Duration::from_secs(30 * 60)),
             min_resolution_interval: Duration::from_secs(30),
+            refresh_interval: None,
             resolution_timeout: Duration::from_secs(30),
             policies: Registry::default(),
             default_policy: Policy::without_config(&(Arc::new(PickFirstBuilder) as _)),
@@ -74,7 +77,8 @@ impl Config {
 
     /// The schedule of a resolver that has not been asked yet.
     fn schedule(&self) -> Schedule {
-        Schedule::new(self.min_resolution_interval, self.resolution_timeout, self.backoff)
+        let Config { min_resolution_interval, refresh_interval, resolution_timeout, backoff, .. } = self;
+        Schedule::new(*min_resolution_interval, *refresh_interval, *resolution_timeout, *backoff)
     }
 }
 
@@ -156,6 +160,7 @@ impl Core {
         config.min_connect_timeout = config.min_connect_timeout.min(LONGEST_WAIT);
         config.idle_timeout = config.idle_timeout.map(|timeout| timeout.min(LONGEST_WAIT));
         config.min_resolution_interval = config.min_resolution_interval.min(LONGEST_WAIT);
+        config.refresh_interval = config.refresh_interval.map(|interval| interval.min(LONGEST_WAIT));
         config.resolution_timeout = config.resolution_timeout.min(LONGEST_WAIT);
         let mut plane = Plane {
             random: Xorshift::new(seed),
@@ -936,6 +941,36 @@ mod tests {
     }
 
     #[test]
+    fn a_resolver_is_asked_from_time_to_time_if_that_is_wanted() {
+        let config = Config { refresh_interval: Some(seconds(60)), ..Config::new("dns:///test") };
+        let mut driver = Driver::with(config);
+        driver.demand();
+        driver.resolved(&[A]);
+        driver.ready(A);
+        driver.log.clear();
+        driver.pass(Duration::from_millis(59_999));
+        driver.did(&[]);
+        driver.pass(Duration::from_millis(1));
+        driver.did(&["resolve"]);
+        driver.pass(seconds(10));
+        driver.resolved(&[A, B]);
+        driver.pass(seconds(59));
+        driver.did(&[]);
+        driver.pass(seconds(1));
+        driver.did(&["resolve"]);
+        // More often than the rules allow it cannot be.
+        let config = Config { refresh_interval: Some(seconds(1)), ..Config::new("dns:///test") };
+        let mut driver = Driver::with(config);
+        driver.demand();
+        driver.resolved(&[A]);
+        driver.log.clear();
+        driver.pass(Duration::from_millis(29_999));
+        driver.did(&[]);
+        driver.pass(Duration::from_millis(1));
+        driver.did(&["resolve"]);
+    }
+
+    #[test]
     fn a_failed_resolution_fails_calls_and_is_repeated_with_back_off() {
         let mut driver = Driver::new();
         driver.demand();
@@ -1159,6 +1194,7 @@ mod tests {
             min_connect_timeout: Duration::MAX,
             idle_timeout: Some(Duration::MAX),
             min_resolution_interval: Duration::MAX,
+            refresh_interval: Some(Duration::MAX),
             resolution_timeout: Duration::MAX,
             ..Config::new("dns:///test")
         };

@@ -1,6 +1,8 @@
-//! Body of the fuzz target of the client. It panics if what must hold does not.
+//! Bodies of the fuzz targets of the client. They panic if what must hold does not.
 
+use super::balancer;
 use super::resolver::Registry;
+use super::service_config::ServiceConfig;
 use super::target::Target;
 
 /// Any text is a target or an error that names it. A target names something to connect to, and is read as the same
@@ -21,5 +23,22 @@ pub fn target(data: &[u8]) {
     let is_plain = |part: &str| !part.contains(|c: char| c.is_ascii_control() || "%?#".contains(c));
     if is_plain(&target.path) && is_plain(&target.authority) && !target.authority.contains('/') {
         assert_eq!(Target::parse(&target.to_string(), &registry), Ok(target));
+    }
+}
+
+/// Any text is a service config or an error that says what must be. What was read has sense, and any path can be looked
+/// up in it.
+pub fn service_config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let config = match ServiceConfig::parse(text, &balancer::Registry::default()) {
+        Ok(config) => config,
+        Err(error) => return assert!(error.to_string().contains("; it must be "), "{error}"),
+    };
+    if let Some(throttling) = config.retry_throttling {
+        assert!((1..=1000).contains(&throttling.max_tokens) && throttling.token_ratio_thousandths > 0);
+    }
+    assert_ne!(config.max_connections_per_subchannel, Some(0));
+    for path in ["/a.B/C", "/a.B/", "/", "", text] {
+        let _ = config.method(path);
     }
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Schedule {
     min_interval: Duration,
+    /// So long after an answer the resolver is asked again though nobody wants it.
+    refresh_interval: Option<Duration>,
     timeout: Duration,
     backoff: Backoff,
     /// Somebody wants fresh knowledge, and has not been given it.
@@ -18,19 +20,27 @@ pub(crate) struct Schedule {
     answer_due: Option<Instant>,
     /// There has been an answer that was not an error.
     resolved: bool,
+    refresh_at: Option<Instant>,
 }
 
 impl Schedule {
     /// A schedule that wants the first resolution at once.
-    pub(crate) fn new(min_interval: Duration, timeout: Duration, backoff: BackoffConfig) -> Self {
+    pub(crate) fn new(
+        min_interval: Duration,
+        refresh_interval: Option<Duration>,
+        timeout: Duration,
+        backoff: BackoffConfig,
+    ) -> Self {
         Schedule {
             min_interval,
+            refresh_interval: refresh_interval.map(|interval| interval.max(min_interval)),
             timeout,
             backoff: Backoff::new(backoff),
             wanted: true,
             not_before: None,
             answer_due: None,
             resolved: false,
+            refresh_at: None,
         }
     }
 
@@ -55,6 +65,7 @@ impl Schedule {
         self.resolved = true;
         self.backoff.reset();
         self.not_before = Some(now + self.min_interval);
+        self.refresh_at = self.refresh_interval.map(|interval| now + interval);
     }
 
     /// The resolver gave an error, or an answer without use: it is asked again after a back-off.
@@ -76,13 +87,17 @@ impl Schedule {
         match self.answer_due {
             Some(due) => Some(due),
             None if self.wanted => self.not_before,
-            None => None,
+            None => self.refresh_at,
         }
     }
 
     /// Stops waiting for an answer that is overdue. True if the channel still knows nothing, so that its calls should
     /// hear of it; otherwise it goes on with what it knows.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
+        if self.answer_due.is_none() && self.refresh_at.is_some_and(|time| time <= now) {
+            self.refresh_at = None;
+            self.wanted = true;
+        }
         let overdue = self.answer_due.is_some_and(|due| due <= now);
         if overdue {
             self.answer_due = None;
