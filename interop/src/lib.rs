@@ -2,6 +2,7 @@
 
 pub mod flags;
 pub mod payload;
+pub mod test_service;
 
 /// `helloworld.Greeter`.
 pub mod helloworld {
