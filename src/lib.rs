@@ -28,7 +28,7 @@ pub mod server;
 pub use blocking::{Blocking, blocking};
 pub use call::{
     CancellationToken, Cancelled, Inbound, Incoming, IntoRequest, MethodKind, Outbound, Request, Response,
-    Send as SendMessage, Wait, interceptor,
+    Send as SendMessage, Wait, interceptor, stats,
 };
 pub use client::{Channel, UnaryCall};
 pub use engine::{Engine, EngineBuilder, Sleep, sleep};

@@ -10,6 +10,7 @@ mod outbound;
 mod replay;
 mod request;
 mod response;
+pub mod stats;
 mod wait;
 
 pub use cancellation::{CancellationToken, Cancelled};

@@ -68,6 +68,8 @@ struct State {
     touched: bool,
     /// The call may have several attempts: then nothing lies here, but in the copies for the attempts.
     replay: Option<Box<Replay>>,
+    /// Which messages went to the connection, for whoever counts them.
+    sizes: Option<Box<MessageSizes>>,
     /// The stream that this one is a copy of.
     original: Option<Weak<OutboundStream>>,
 }
@@ -266,6 +268,28 @@ impl State {
     }
 }
 
+/// Finds the messages among framed octets.
+#[derive(Default)]
+struct MessageSizes {
+    found: Vec<usize>,
+    /// What is still to come of the last.
+    missing: usize,
+}
+
+impl MessageSizes {
+    /// Reads a chunk, which begins or ends within no prefix.
+    fn read(&mut self, mut octets: &[u8]) {
+        loop {
+            let skipped = self.missing.min(octets.len());
+            self.missing -= skipped;
+            let Some(([_, a, b, c, d], rest)) = octets[skipped..].split_first_chunk() else { return };
+            self.missing = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+            self.found.push(self.missing);
+            octets = rest;
+        }
+    }
+}
+
 /// A message that is being encoded behind others: cut off again if its codec panics.
 struct Unfinished<'a> {
     tail: &'a mut Vec<u8>,
@@ -288,6 +312,16 @@ impl OutboundStream {
     /// The call has this carrier from now on.
     pub(crate) fn attach(&self, carrier: Carrier) {
         self.lock().carrier = Some(carrier);
+    }
+
+    /// Notes the sizes of messages that go to the connection from now on.
+    pub(crate) fn note_sizes(&self) {
+        self.lock().sizes.get_or_insert_default();
+    }
+
+    /// The sizes noted since the last look, without the prefixes.
+    pub(crate) fn take_sizes(&self) -> Vec<usize> {
+        self.lock().sizes.as_mut().map(|sizes| std::mem::take(&mut sizes.found)).unwrap_or_default()
     }
 
     /// No more messages come.
@@ -505,8 +539,11 @@ impl State {
         end: bool,
         out: &mut WriteBuf,
     ) -> usize {
-        let State { chunks, tail, finished, end_sent, .. } = self;
+        let State { chunks, tail, finished, end_sent, sizes, .. } = self;
         if let Some(chunk) = chunks.pop_front() {
+            if let Some(sizes) = sizes {
+                sizes.read(&chunk);
+            }
             let sent = chunk.len();
             let last = end && *finished && chunks.is_empty() && tail.is_empty();
             *end_sent |= last;
@@ -515,6 +552,9 @@ impl State {
             return sent;
         }
         // Copied frame by frame into the output, so that the buffer serves the next messages too.
+        if let Some(sizes) = sizes {
+            sizes.read(tail);
+        }
         let (total, last) = (tail.len(), end && *finished);
         *end_sent |= last;
         let mut sent = 0;

@@ -25,6 +25,7 @@ use super::unary::{UnaryCall, UnaryReceiver};
 use super::watch_stream::WatchMethods;
 use crate::Error;
 use crate::call::interceptor::{Chain, EncodedMessage, Interceptor, Octets};
+use crate::call::stats::{StatsHandler, StatsHandlers};
 use crate::call::{CallOptions, Inbound, Outbound, Receiver, Request};
 use crate::engine::Engine;
 use crate::net::clock;
@@ -65,6 +66,7 @@ pub struct ChannelBuilder {
     user_agent: Option<String>,
     defaults: CallOptions,
     interceptors: Chain,
+    stats: StatsHandlers,
     http2: Http2Config,
     backoff: BackoffConfig,
     min_connect_timeout: Duration,
@@ -90,6 +92,7 @@ impl Channel {
             user_agent: None,
             defaults: CallOptions::default(),
             interceptors: Chain::default(),
+            stats: StatsHandlers::default(),
             http2: Http2Config { max_concurrent_streams: None, ..Http2Config::default() },
             backoff: BackoffConfig::default(),
             min_connect_timeout: Duration::from_secs(20),
@@ -397,6 +400,12 @@ impl ChannelBuilder {
         self
     }
 
+    /// Has a handler told what becomes of the channel's calls, attempt by attempt. There may be several.
+    pub fn stats_handler(mut self, handler: impl StatsHandler) -> Self {
+        self.stats.push(handler);
+        self
+    }
+
     /// Puts an interceptor around all calls of the channel. Of several, the first is the outermost.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.interceptors.push(interceptor);
@@ -528,7 +537,8 @@ impl ChannelBuilder {
         let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
         let home = engine.choose_loop();
         let seed = seed();
-        let control = Arc::new(Control::new(home.clone(), seed, self.attempts));
+        let stats = Some(self.stats).filter(|stats| !stats.is_empty());
+        let control = Arc::new(Control::new(home.clone(), seed, self.attempts, stats));
         let authority: Arc<str> = authority.into();
         let user_agent: Arc<str> = request_head::user_agent(self.user_agent.as_deref()).into();
         let method = |path: &str| {

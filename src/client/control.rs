@@ -23,6 +23,7 @@ use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchEvent,
 use super::target::Target;
 use super::watch_stream::{WatchKind, WatchMethods, WatchStream};
 use crate::call::Link;
+use crate::call::stats::StatsHandlers;
 use crate::net::{Address, Inbox, LazyTimer, LoopHandle, Note, Place, Task, TimerId, Turn, clock};
 use crate::rpc::{Code, Status};
 
@@ -58,6 +59,8 @@ pub(super) struct Control {
     watch: Mutex<Watch>,
     seeds: AtomicU64,
     limits: AttemptLimits,
+    /// `None` if there are none, which is all that most calls need to know.
+    stats: Option<StatsHandlers>,
 }
 
 struct Snapshot {
@@ -85,7 +88,12 @@ struct Watch {
 }
 
 impl Control {
-    pub(super) fn new(home: LoopHandle, seed: u64, limits: AttemptLimits) -> Self {
+    pub(super) fn new(
+        home: LoopHandle,
+        seed: u64,
+        limits: AttemptLimits,
+        stats: Option<StatsHandlers>,
+    ) -> Self {
         Control {
             inbox: Inbox::new(home),
             snapshot: RwLock::new(Snapshot {
@@ -98,6 +106,7 @@ impl Control {
             watch: Mutex::new(Watch { state: ConnectivityState::Idle, wakers: Vec::new() }),
             seeds: AtomicU64::new(seed),
             limits,
+            stats,
         }
     }
 
@@ -135,14 +144,25 @@ impl Control {
                 return None;
             }
         }
+        if let Some(handlers) = &self.stats
+            && snapshot.configs.is_some()
+        {
+            call.begin(handlers);
+        }
         let id = match snapshot.picker.pick(&call.pick_info()) {
             Pick::Subchannel(id) => id,
             Pick::Observed(id, observer) => {
                 call.observe(observer);
                 id
             }
-            Pick::Queue => return Some(call),
-            Pick::Fail(_) if call.wait_for_ready => return Some(call),
+            Pick::Queue => {
+                call.delay();
+                return Some(call);
+            }
+            Pick::Fail(_) if call.wait_for_ready => {
+                call.delay();
+                return Some(call);
+            }
             Pick::Fail(status) | Pick::Drop(status) => {
                 drop(snapshot);
                 call.fail(of_control_plane(status));
@@ -153,6 +173,7 @@ impl Control {
             call.was_not_sent();
             return Some(call);
         };
+        call.tell_picked();
         match connection.inbox.send(Command::Open(call)) {
             Err(Command::Open(mut call)) => {
                 call.was_not_sent();

@@ -50,8 +50,13 @@ async fn run(chain: Arc<Chain>, wire: Wire, mut guarded: Guarded) {
     let mut carrier = Attach::new(Some(Arc::clone(&user)), outbound);
     let left = call.deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
     let mut timeout = pin!(left.map(|left| sleep(left + DEADLINE_SLACK)));
+    // However often an interceptor goes on, the call has one deadline. What else nobody chose stays open for the
+    // service config.
+    let options = CallOptions { deadline: call.deadline, ..call.wishes() };
+    let request = Request::from_parts((), call.metadata.clone(), options);
+    let body = call.body.clone();
     let result = {
-        let mut outcome = pin!(wire.call(&chain, call, &user));
+        let mut outcome = pin!(wire.call(&chain, request, body, &user));
         poll_fn(|cx| {
             if !carrier.attach(cx.waker()) || user.is_abandoned() {
                 return Poll::Ready(Err(Status::cancelled("the call was dropped")));
@@ -84,15 +89,12 @@ impl Wire {
     async fn call(
         &self,
         chain: &Chain,
-        call: &PendingCall,
+        request: Request<()>,
+        body: Body,
         user: &Arc<dyn Receiver>,
     ) -> Result<Metadata, Status> {
-        // However often an interceptor goes on, the call has one deadline. What else nobody chose stays open for the
-        // service config.
-        let options = CallOptions { deadline: call.deadline, ..call.wishes() };
-        let request = Request::from_parts((), call.metadata.clone(), options);
         let next = chain.to(self, self.method.path(), self.kind);
-        let requests = match &call.body {
+        let requests = match body {
             Body::Message(framed) => {
                 let message = EncodedMessage::from_bytes(framed.slice(PREFIX_LEN..));
                 if self.kind == MethodKind::Unary {
@@ -105,7 +107,7 @@ impl Wire {
                 }
                 MessageReceiver::new(ReceivedOnce(Some(message)))
             }
-            Body::Stream(outbound) => MessageReceiver::new(DrainedStream::new(Arc::clone(outbound))),
+            Body::Stream(outbound) => MessageReceiver::new(DrainedStream::new(outbound)),
         };
         let responses = FedStream::new(Arc::clone(user), self.kind.has_streaming_response());
         next.stream(request, Messages { requests, responses: MessageSender::new(responses) }).await

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::call::stats::{Begin, CallEvent, CallStats, StatsHandlers};
 use crate::call::{CallOptions, Carrier, MethodKind, OutboundStream, Receiver};
 use crate::net::clock;
 use crate::rpc::{
@@ -66,7 +67,8 @@ impl<R: Receiver + ?Sized> Receiver for Call<R> {
     }
 }
 
-/// What a client sends behind the head.
+/// What a client sends behind the head. A clone shares it.
+#[derive(Clone)]
 pub(super) enum Body {
     /// One message, framed. It may be sent again.
     Message(Bytes),
@@ -101,6 +103,21 @@ pub(super) struct PendingCall {
     config: Option<Box<CallConfig>>,
     /// Whom the picker wants to be told of the end.
     observer: Option<Arc<dyn CallObserver>>,
+    /// Attempts by policy that were made before this one.
+    previous_attempts: u32,
+    /// This is the attempt once more, since no server had processed it.
+    is_transparent_retry: bool,
+    /// Those who may want to know of the attempt were asked.
+    begun: bool,
+    /// Who wants to.
+    stats: Option<Box<AttemptStats>>,
+}
+
+/// Who is told what becomes of an attempt.
+struct AttemptStats {
+    stats: Box<dyn CallStats>,
+    /// It waits for a connection.
+    is_delayed: bool,
 }
 
 impl<R: ?Sized> Call<R> {
@@ -126,6 +143,10 @@ impl PendingCall {
             told: false,
             config: None,
             observer: None,
+            previous_attempts: 0,
+            is_transparent_retry: false,
+            begun: false,
+            stats: None,
             call,
         }
     }
@@ -212,6 +233,74 @@ impl PendingCall {
         }
     }
 
+    /// Asks once who wants to know of the attempt.
+    pub(super) fn begin(&mut self, handlers: &StatsHandlers) {
+        if !std::mem::replace(&mut self.begun, true) {
+            let mut begin = Begin::new(self.method.path(), self.kind());
+            begin.previous_attempts = self.previous_attempts;
+            begin.is_transparent_retry = self.is_transparent_retry;
+            let stats = handlers.begin(&begin);
+            self.stats = stats.map(|stats| Box::new(AttemptStats { stats, is_delayed: false }));
+        }
+    }
+
+    /// No server has processed the attempt; it will be made once more.
+    pub(super) fn begin_again(&mut self) {
+        self.refused_before = true;
+        self.is_transparent_retry = true;
+        self.begun = false;
+        if let Some(mut watched) = self.stats.take() {
+            let status = Status::unavailable("the server did not process the attempt");
+            watched.stats.handle(&CallEvent::End { status: Err(&status) });
+        }
+    }
+
+    /// Tells whoever wants to know.
+    pub(super) fn tell(&mut self, event: &CallEvent<'_>) {
+        if let Some(watched) = &mut self.stats {
+            watched.stats.handle(event);
+        }
+    }
+
+    /// The attempt has to wait for a connection.
+    pub(super) fn delay(&mut self) {
+        if let Some(watched) = &mut self.stats {
+            watched.is_delayed = true;
+        }
+    }
+
+    /// There is a connection for the attempt.
+    pub(super) fn tell_picked(&mut self) {
+        if let Some(watched) = &mut self.stats
+            && std::mem::take(&mut watched.is_delayed)
+        {
+            watched.stats.handle(&CallEvent::DelayedPickComplete);
+        }
+    }
+
+    /// The head of the request is with the connection.
+    pub(super) fn tell_head_sent(&mut self) {
+        let PendingCall { call, stats: Some(watched), .. } = self else { return };
+        watched.stats.handle(&CallEvent::OutHeader { metadata: &call.metadata });
+        match &call.body {
+            Body::Message(message) => {
+                let octets = message.len().saturating_sub(PREFIX_LEN);
+                watched.stats.handle(&CallEvent::OutPayload { octets });
+            }
+            Body::Stream(outbound) => outbound.note_sizes(),
+        }
+    }
+
+    /// Messages of a stream may be with the connection.
+    pub(super) fn tell_messages_sent(&mut self) {
+        let PendingCall { call, stats: Some(watched), .. } = self else { return };
+        if let Body::Stream(outbound) = &call.body {
+            for octets in outbound.take_sizes() {
+                watched.stats.handle(&CallEvent::OutPayload { octets });
+            }
+        }
+    }
+
     /// An attempt of this call, with as many before it.
     pub(super) fn attempt(&self, call: Arc<Call>, previous: u32, is_hedged: bool) -> PendingCall {
         // Of attempts that follow each other only the first may be sent again because its server did not process it:
@@ -228,6 +317,10 @@ impl PendingCall {
             told: false,
             config: self.config.clone(),
             observer: None,
+            previous_attempts: previous,
+            is_transparent_retry: false,
+            begun: false,
+            stats: None,
         }
     }
 
@@ -252,6 +345,9 @@ impl PendingCall {
 
     fn conclude(&mut self, result: Result<Metadata, Status>) {
         self.told = true;
+        if let Some(mut watched) = self.stats.take() {
+            watched.stats.handle(&CallEvent::End { status: result.as_ref().map(|_| ()) });
+        }
         if let Some(observer) = self.observer.take() {
             observer.handle_end(&match &result {
                 Ok(trailers) => CallEnd::new(Code::Ok, Some(trailers)),

@@ -14,6 +14,7 @@ use super::control::Control;
 use super::pending::{Body, PendingCall};
 use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::Link;
+use crate::call::stats::CallEvent;
 use crate::net::{Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn};
 use crate::rpc::{
     Cardinality, ClientCall, HeadersOutcome, KnownResponse, Metadata, PREFIX_LEN, Status, Violation,
@@ -457,7 +458,7 @@ impl Open {
         &mut self,
         turn: &mut Turn<'_>,
         out: &mut WriteBuf,
-        call: PendingCall,
+        mut call: PendingCall,
     ) -> Option<PendingCall> {
         let index = self.calls.vacant_key();
         let link = self.link_to(index as u32);
@@ -494,6 +495,7 @@ impl Open {
             }
         };
         self.http2.set_token(key, index as u32);
+        call.tell_head_sent();
         match &call.body {
             Body::Message(message) => {
                 let in_place = message.len() <= CHAINED
@@ -510,6 +512,7 @@ impl Open {
                 outbound.pump(&mut self.http2, key, true, out);
             }
         }
+        call.tell_messages_sent();
         let grammar = ClientCall::new(call.responses, call.max_receive_message_size);
         let deadline = call.deadline.map(|deadline| turn.set_timer(deadline, index as u32));
         self.bound += usize::from(call.is_bound);
@@ -570,10 +573,14 @@ impl Open {
         match outcome {
             Ok(HeadersOutcome::Nothing) => {}
             Ok(HeadersOutcome::Initial) => {
-                active.call.receiver.handle_headers(Metadata::received(list));
+                let metadata = Metadata::received(list);
+                active.call.tell(&CallEvent::InHeader { metadata: &metadata });
+                active.call.receiver.handle_headers(metadata);
             }
             Ok(HeadersOutcome::Closed { result, .. }) => {
                 let result = result.map(|()| Metadata::received(list));
+                let metadata = result.as_ref().unwrap_or_else(|status| status.metadata());
+                active.call.tell(&CallEvent::InTrailer { metadata });
                 self.end_call(turn, index, result);
             }
             Err(violation) => self.violate(turn, out, index, violation),
@@ -594,6 +601,7 @@ impl Open {
             match active.grammar.handle_data(&mut rest) {
                 Ok(None) => break,
                 Ok(Some(message)) => {
+                    active.call.tell(&CallEvent::InPayload { octets: message.payload.len() });
                     let octets = message.payload.len() + PREFIX_LEN;
                     let delivered = active.call.receiver.handle_message(message.payload, octets);
                     if let Err(status) = delivered {
@@ -632,7 +640,7 @@ impl Open {
             if let Some(timer) = active.deadline {
                 turn.cancel_timer(timer);
             }
-            active.call.refused_before = true;
+            active.call.begin_again();
             return Some(active.call);
         }
         let rule = match reset.by {
@@ -674,9 +682,10 @@ impl Open {
     }
 
     fn move_streams(&mut self, out: &mut WriteBuf, index: usize) {
-        let Some(active) = self.calls.get(index) else { return };
+        let Some(active) = self.calls.get_mut(index) else { return };
         if let Body::Stream(outbound) = &active.call.body {
             outbound.pump(&mut self.http2, active.key, true, out);
+            active.call.tell_messages_sent();
         }
         let consumed = active.call.receiver.take_consumed();
         if consumed > 0 {

@@ -12,8 +12,10 @@ use super::router::Router;
 use super::session::Acceptor;
 use super::shutdown::{GracefulStop, Phase, Sessions, Stopped};
 use super::stats::{Counters, ServerStats};
+use super::watch::Watch;
 use crate::Error;
 use crate::call::interceptor::{Chain, Interceptor};
+use crate::call::stats::{StatsHandler, StatsHandlers};
 use crate::call::{Inbound, Outbound, Wait};
 use crate::engine::Engine;
 use crate::net::{Address, BoundListener, ListenerId, descriptor_limit, on_event_loop};
@@ -28,6 +30,7 @@ pub struct ServerBuilder {
     secure: bool,
     router: Router,
     interceptors: Chain,
+    stats: StatsHandlers,
     error: Option<Error>,
     options: Options,
     http2: Config,
@@ -60,6 +63,7 @@ impl Default for ServerBuilder {
             secure: false,
             router: Router::default(),
             interceptors: Chain::default(),
+            stats: StatsHandlers::default(),
             error: None,
             options: Options {
                 max_receive_message_size: DEFAULT_MAX_RECEIVE_SIZE,
@@ -97,6 +101,13 @@ impl ServerBuilder {
     /// the outermost.
     pub fn interceptor(mut self, interceptor: impl Interceptor) -> Self {
         self.interceptors.push(interceptor);
+        self
+    }
+
+    /// Has a handler told what becomes of calls to handlers, outside of all interceptors. There may be several. Calls
+    /// that no handler gets, as those to methods that do not exist, are told of by [`Server::stats`] alone.
+    pub fn stats_handler(mut self, handler: impl StatsHandler) -> Self {
+        self.stats.push(handler);
         self
     }
 
@@ -223,8 +234,12 @@ impl ServerBuilder {
             return Err(error);
         }
         let mut router = self.router;
-        if !self.interceptors.is_empty() {
-            router.intercept(&Arc::new(self.interceptors));
+        let mut chain = self.interceptors;
+        if !self.stats.is_empty() {
+            chain.push_front(Watch::new(self.stats));
+        }
+        if !chain.is_empty() {
+            router.intercept(&Arc::new(chain));
         }
         let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
         let mut options = self.options;

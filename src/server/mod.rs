@@ -14,6 +14,7 @@ mod router;
 mod session;
 mod shutdown;
 mod stats;
+mod watch;
 
 pub use crate::call::MethodKind;
 pub use builder::{Server, ServerBuilder};
