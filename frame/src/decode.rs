@@ -78,7 +78,8 @@ pub fn decode_plain(input: &[u8], max_frame_size: u32) -> Option<PlainFrame<'_>>
         (kind::HEADERS, flag::END_HEADERS) => true,
         _ => return None,
     };
-    let len = u32::from_be_bytes([0, l2, l1, l0]);
+    // As one load.
+    let len = u32::from_be_bytes([l2, l1, l0, kind]) >> 8;
     let stream = StreamId::new(u32::from_be_bytes([s3, s2, s1, s0]));
     if len > max_frame_size || stream.is_zero() {
         return None;

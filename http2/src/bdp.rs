@@ -2,8 +2,12 @@
 //!
 //! The estimate is grpc-go's: octets that arrive between a PING and its answer are a sample of the bandwidth-delay
 //! product; when a sample fills the estimate and bandwidth is the best seen, the path may hold more, and the estimate
-//! becomes twice the sample. It never shrinks. Unlike there, a sample is begun only when enough has arrived lately to
-//! tell anything, so that connections with little traffic carry no PINGs.
+//! becomes twice the sample. It never shrinks.
+//!
+//! Unlike there, a sample is begun only when enough has arrived lately to tell anything, so that connections with
+//! little traffic carry no PINGs. And a sample whose PING took longer than the quickest one counts as much less: the
+//! difference was spent in queues on the way, most of all in those before a receiver that is the slower side. A larger
+//! window would lengthen them and everything that waits behind them, and bring nothing.
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +29,8 @@ pub(crate) struct BdpEstimator {
     /// Octets that arrived since `since`, while no sample is under way.
     arrived: u32,
     since: Instant,
+    /// The shortest round-trip time seen, in seconds: what the path takes without queues.
+    shortest_round_trip: f64,
     /// Smoothed round-trip time in seconds.
     round_trip: f64,
     samples: u32,
@@ -55,6 +61,7 @@ impl BdpEstimator {
             sample: 0,
             arrived: 0,
             since: now,
+            shortest_round_trip: f64::INFINITY,
             round_trip: 0.0,
             samples: 0,
             best_bandwidth: 0.0,
@@ -92,6 +99,7 @@ impl BdpEstimator {
         let sent = self.sent.take()?;
         self.since = now;
         let round_trip = now.saturating_duration_since(sent).as_secs_f64().max(Self::SHORTEST_ROUND_TRIP);
+        self.shortest_round_trip = self.shortest_round_trip.min(round_trip);
         self.samples = self.samples.saturating_add(1);
         let weight =
             if self.samples <= Self::FIRST_SAMPLES { 1.0 / f64::from(self.samples) } else { Self::ALPHA };
@@ -103,7 +111,8 @@ impl BdpEstimator {
         if !(fills && is_best && self.estimate < LIMIT) {
             return None;
         }
-        let grown = self.sample.saturating_mul(2).min(LIMIT);
+        let on_the_path = f64::from(self.sample) * (self.shortest_round_trip / round_trip);
+        let grown = (2.0 * on_the_path).min(f64::from(LIMIT)) as u32;
         let has_grown = grown > self.estimate;
         self.estimate = self.estimate.max(grown);
         has_grown.then_some(grown)
@@ -145,6 +154,20 @@ mod tests {
         assert_eq!(bdp.handle_answer(second), Some(120 * 1024));
         assert!(bdp.handle_data(second, 110 * 1024));
         assert_eq!(bdp.handle_answer(second + Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn what_waited_in_queues_is_no_part_of_the_path() {
+        let start = Instant::now();
+        let mut bdp = BdpEstimator::new(WINDOW, start);
+        assert!(bdp.handle_data(start, 60 * 1024));
+        let second = start + Duration::from_millis(10);
+        assert_eq!(bdp.handle_answer(second), Some(120 * 1024));
+        // Twice as much, in nearly twice the time.
+        assert!(bdp.handle_data(second, 120 * 1024));
+        assert_eq!(bdp.handle_answer(second + Duration::from_millis(19)), Some(129_347));
+        assert!(bdp.handle_data(second, 129_000));
+        assert_eq!(bdp.handle_answer(second + Duration::from_millis(20)), None);
     }
 
     #[test]

@@ -184,17 +184,17 @@ impl<T> Inbound<T> {
 
     /// In a handler: who calls.
     pub fn peer(&self) -> Option<&Peer> {
-        self.context.as_ref().map(|context| &context.peer)
+        self.context.as_ref().map(|context| &context.received.peer)
     }
 
     /// In a handler: when the client gives the call up.
     pub fn deadline(&self) -> Option<Instant> {
-        self.context.as_ref().and_then(|context| context.deadline)
+        self.context.as_ref().and_then(|context| context.received.deadline)
     }
 
     /// In a handler: the token that tells work outside the handler's future of the call's cancellation.
     pub fn cancellation(&self) -> Option<&CancellationToken> {
-        self.context.as_ref().map(|context| &context.cancellation)
+        self.context.as_ref().map(|context| &context.received.cancellation)
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) use link::{Carrier, Link};
 pub use method_kind::MethodKind;
 pub(crate) use outbound::OutboundStream;
 pub use outbound::{Outbound, Send};
-pub(crate) use request::{CallContext, CallOptions};
+pub(crate) use request::{CallContext, CallOptions, Received};
 pub use request::{Incoming, IntoRequest, Request};
 pub use response::Response;
 pub use wait::Wait;

@@ -1,5 +1,6 @@
 //! A request: its message, its metadata, and what a client wants of the call or a handler knows of it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::CancellationToken;
@@ -14,7 +15,7 @@ pub struct Request<T> {
     message: T,
     metadata: Metadata,
     options: CallOptions,
-    received: Option<Received>,
+    received: Option<Arc<Received>>,
 }
 
 /// What a client may choose for one call.
@@ -47,20 +48,20 @@ impl<T> Incoming for Request<T> {
     }
 }
 
-#[derive(Clone, Debug)]
-struct Received {
-    peer: Peer,
-    deadline: Option<Instant>,
-    cancellation: CancellationToken,
+/// What a handler knows of its call besides what the client sent. The calls of a connection use the same one after the
+/// other.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) peer: Peer,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) cancellation: CancellationToken,
 }
 
 /// What a server knows of a call besides its messages.
 #[derive(Debug)]
 pub(crate) struct CallContext {
     pub(crate) metadata: Metadata,
-    pub(crate) peer: Peer,
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) cancellation: CancellationToken,
+    pub(crate) received: Arc<Received>,
 }
 
 impl<T> Request<T> {
@@ -70,9 +71,8 @@ impl<T> Request<T> {
     }
 
     pub(crate) fn received(message: T, context: CallContext) -> Self {
-        let CallContext { metadata, peer, deadline, cancellation } = context;
-        let received = Some(Received { peer, deadline, cancellation });
-        Request { message, metadata, options: CallOptions::default(), received }
+        let CallContext { metadata, received } = context;
+        Request { message, metadata, options: CallOptions::default(), received: Some(received) }
     }
 
     pub(crate) fn from_parts(message: T, metadata: Metadata, options: CallOptions) -> Self {
@@ -91,8 +91,7 @@ impl<T> Request<T> {
 
     /// What a handler's stream knows of its call.
     pub(crate) fn into_context(self) -> Option<CallContext> {
-        let Received { peer, deadline, cancellation } = self.received?;
-        Some(CallContext { metadata: self.metadata, peer, deadline, cancellation })
+        Some(CallContext { metadata: self.metadata, received: self.received? })
     }
 
     /// The message.

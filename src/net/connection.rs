@@ -8,7 +8,8 @@ use lariat_frame::WriteBuf;
 #[cfg(test)]
 use super::session::Audit;
 use super::session::{CloseReason, Session, SessionState, Turn};
-use super::socket::{Peer, Socket};
+use super::socket::{Peer, Socket, SocketOptions};
+use super::stats::LoopStats;
 use super::timers::TimerId;
 
 /// Octets read from one connection before the others get their turn.
@@ -16,8 +17,9 @@ const READ_BUDGET: usize = 512 * 1024;
 /// Calls of one connection after which it is not read on before the others have had their turn: as many as may run at
 /// once by default. What one read of the buffer has brought is dealt with first.
 const CALLS_PER_TURN: u64 = 256;
-/// Octets written by one connection before the others get their turn.
-const WRITE_BUDGET: usize = 1024 * 1024;
+/// Octets written by one connection before the others get their turn, and its own requests that arrived meanwhile: a
+/// tenth of a millisecond of a bulk transfer, which no small call beside it should wait for much longer.
+const WRITE_BUDGET: usize = 256 * 1024;
 /// Slices given to one `writev`: enough for many chained payloads, far below the kernel's 1,024.
 const MAX_SLICES: usize = 64;
 /// How long a closed connection goes on reading what the peer still sends. Closing a socket with unread octets makes
@@ -108,7 +110,14 @@ impl Connection {
         self.session.as_ref().and_then(|session| session.audit())
     }
 
-    pub(super) fn register(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
+    /// Sets the socket's options and registers it.
+    pub(super) fn register(
+        &mut self,
+        options: &SocketOptions,
+        registry: &mio::Registry,
+        token: mio::Token,
+    ) -> io::Result<()> {
+        self.socket.configure(options);
         self.socket.register(registry, token)
     }
 
@@ -120,8 +129,6 @@ impl Connection {
     pub(super) fn open(&mut self, turn: &mut Turn<'_>, peer: Peer) {
         self.phase = Phase::Open;
         self.writable = true;
-        // Without the option the kernel delays small writes: slower, not wrong.
-        let _ = self.socket.set_nodelay();
         if let Some(session) = &mut self.session {
             session.handle_open(turn, &mut self.out, peer);
         }
@@ -160,7 +167,7 @@ impl Connection {
     /// Reads what the kernel has, as far as the budget and the session allow, and feeds it to the session.
     pub(super) fn read(&mut self, turn: &mut Turn<'_>, buffer: &mut [u8]) -> Next {
         if self.phase == Phase::Lingering {
-            return self.discard(buffer);
+            return self.discard(turn, buffer);
         }
         let mut budget = READ_BUDGET;
         while self.readable {
@@ -174,6 +181,7 @@ impl Connection {
                 return self.fail(turn, CloseReason::Io(ErrorKind::InvalidData.into()));
             }
             let room = buffer.len() - kept;
+            turn.stats.reads += 1;
             match self.socket.read(&mut buffer[kept..]) {
                 Ok(0) => {
                     self.readable = false;
@@ -183,6 +191,7 @@ impl Connection {
                     }
                 }
                 Ok(count) => {
+                    turn.stats.octets_read += count as u64;
                     // A short read means that the socket is drained: the next octets raise an edge of their own.
                     self.readable = count == room || self.read_closed;
                     buffer[..kept].copy_from_slice(&self.input);
@@ -236,7 +245,7 @@ impl Connection {
                 return self.await_room(turn);
             }
             let octets = self.out.len();
-            match self.write() {
+            match self.write(turn.stats) {
                 Ok(written) => {
                     budget = budget.saturating_sub(written);
                     if written < octets && !self.writable {
@@ -270,9 +279,10 @@ impl Connection {
         Next::Wait
     }
 
-    fn write(&mut self) -> io::Result<usize> {
+    fn write(&mut self, stats: &mut LoopStats) -> io::Result<usize> {
         let mut written = 0;
         while !self.out.is_empty() {
+            stats.writes += 1;
             let (offered, result) = match self.out.contiguous() {
                 Some(octets) => (octets.len(), self.socket.write(octets)),
                 None => {
@@ -287,6 +297,7 @@ impl Connection {
                 Ok(taken) => {
                     self.out.advance(taken);
                     written += taken;
+                    stats.octets_written += taken as u64;
                     if taken < offered {
                         // The socket's buffer is full: room in it raises an edge.
                         self.writable = false;
@@ -330,12 +341,16 @@ impl Connection {
         }
     }
 
-    fn discard(&mut self, buffer: &mut [u8]) -> Next {
+    fn discard(&mut self, turn: &mut Turn<'_>, buffer: &mut [u8]) -> Next {
         let mut budget = READ_BUDGET;
         while budget > 0 {
+            turn.stats.reads += 1;
             match self.socket.read(buffer) {
                 Ok(0) => return Next::Close,
-                Ok(count) => budget = budget.saturating_sub(count),
+                Ok(count) => {
+                    turn.stats.octets_read += count as u64;
+                    budget = budget.saturating_sub(count);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Next::Wait,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Next::Close,
@@ -405,12 +420,14 @@ mod tests {
         accepted.set_nonblocking(true).unwrap();
         let socket = Socket::Tcp(mio::net::TcpStream::from_std(accepted));
         let mut connection = Connection::accepted(socket, Box::new(Calls { per_octet, begun: 0 }));
-        let (_, handle) = EventLoop::new().unwrap();
+        let (_, handle) = EventLoop::new(Default::default()).unwrap();
         let now = Instant::now();
         let mut timers = Timers::new(now);
         let token = Token { index: 0, generation: 0 };
         connection.phase = Phase::Open;
-        connection.read(&mut Turn { now, token, handle: &handle, timers: &mut timers }, &mut [0; 100])
+        let mut stats = LoopStats::default();
+        let mut turn = Turn { now, token, handle: &handle, timers: &mut timers, stats: &mut stats };
+        connection.read(&mut turn, &mut [0; 100])
     }
 
     #[test]

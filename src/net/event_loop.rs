@@ -17,7 +17,8 @@ use super::session::Audit;
 use super::session::{CloseReason, Ring, Session, Task, Turn};
 #[cfg(test)]
 use super::simulation::Network;
-use super::socket::Socket;
+use super::socket::{Socket, SocketOptions};
+use super::stats::LoopStats;
 use super::timers::Timers;
 
 /// Readiness events taken from the kernel at once.
@@ -30,6 +31,14 @@ const MESSAGES_PER_TURN: usize = 4096;
 /// The token of the mailbox's waker; no entry has it, since generations start at 1.
 const WAKER: mio::Token = mio::Token(0);
 
+/// How a loop waits, and what its sockets are told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LoopOptions {
+    /// For how long the loop looks for events again and again before it sleeps until one comes.
+    pub(crate) spin: Duration,
+    pub(crate) sockets: SocketOptions,
+}
+
 /// One event loop. It runs on the thread that calls [`EventLoop::run`] or [`EventLoop::block_on`].
 pub(crate) struct EventLoop {
     poll: mio::Poll,
@@ -41,6 +50,7 @@ pub(crate) struct EventLoop {
     /// Connections whose session was called this turn.
     touched: Vec<Token>,
     parts: Parts,
+    options: LoopOptions,
     stopped: bool,
     /// In place of the kernel.
     #[cfg(test)]
@@ -54,6 +64,7 @@ struct Parts {
     timers: Timers<Ring>,
     handle: LoopHandle,
     now: Instant,
+    stats: LoopStats,
 }
 
 struct Slot {
@@ -68,7 +79,7 @@ enum Entry {
 }
 
 impl EventLoop {
-    pub(crate) fn new() -> io::Result<(EventLoop, LoopHandle)> {
+    pub(crate) fn new(options: LoopOptions) -> io::Result<(EventLoop, LoopHandle)> {
         let poll = mio::Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
         let (handle, mailbox) = mailbox::mailbox(waker);
@@ -86,7 +97,9 @@ impl EventLoop {
                 timers: Timers::new(now),
                 handle: handle.clone(),
                 now,
+                stats: LoopStats::default(),
             },
+            options,
             stopped: false,
             #[cfg(test)]
             network: Network::current(),
@@ -159,6 +172,7 @@ impl EventLoop {
                 // What the future's last steps left to send goes out before the loop pauses.
                 self.handle_notes(&thread);
                 self.finish_touched();
+                self.publish_stats();
                 return output;
             }
             self.turn(&thread);
@@ -173,8 +187,9 @@ impl EventLoop {
             self.handle_notes(thread);
             self.finish_touched();
         }
-        let wait = self.time_to_wait(thread);
-        let polled = self.poll(wait);
+        self.parts.stats.turns += 1;
+        self.publish_stats();
+        let polled = self.wait_for_events(thread);
         self.mailbox.wake_up();
         self.parts.now = clock::now();
         if let Err(error) = polled {
@@ -189,24 +204,58 @@ impl EventLoop {
         self.finish_touched();
     }
 
-    fn poll(&mut self, wait: Option<Duration>) -> io::Result<()> {
+    /// Polls once if there is something to do already. Otherwise until there is: at first without sleeping, if the loop
+    /// was told to, then asleep.
+    fn wait_for_events(&mut self, thread: &EnteredThread) -> io::Result<()> {
+        if !self.options.spin.is_zero() && !self.has_work(thread) && self.spin()? {
+            return Ok(());
+        }
+        let wait = self.time_to_wait(thread);
+        self.poll(wait)
+    }
+
+    fn has_work(&self, thread: &EnteredThread) -> bool {
+        !self.again.is_empty() || thread.has_notes() || self.stopped
+    }
+
+    fn time_to_wait(&mut self, thread: &EnteredThread) -> Option<Duration> {
+        if self.has_work(thread) || !self.mailbox.fall_asleep() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.parts.timers.next_expiry()?;
+        Some(next.saturating_duration_since(clock::now()))
+    }
+
+    /// Polls without sleeping until something comes or the time for that is over. Whether something came.
+    fn spin(&mut self) -> io::Result<bool> {
+        let due = self.parts.timers.next_expiry();
+        let end = clock::now() + self.options.spin;
+        loop {
+            self.poll(Some(Duration::ZERO))?;
+            let now = clock::now();
+            if !self.events.is_empty() || self.mailbox.has_messages() || due.is_some_and(|due| due <= now) {
+                return Ok(true);
+            }
+            if now >= end {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.parts.stats.polls += 1;
+        self.parts.stats.sleeps += u64::from(timeout != Some(Duration::ZERO));
         #[cfg(test)]
         if self.network.is_some() {
             // Time passes when all loops of the simulation wait for it.
             return Ok(());
         }
-        self.poll.poll(&mut self.events, wait)
+        self.poll.poll(&mut self.events, timeout)
     }
 
-    fn time_to_wait(&mut self, thread: &EnteredThread) -> Option<Duration> {
-        if !self.again.is_empty() || thread.has_notes() || self.stopped {
-            return Some(Duration::ZERO);
-        }
-        if !self.mailbox.fall_asleep() {
-            return Some(Duration::ZERO);
-        }
-        let next = self.parts.timers.next_expiry()?;
-        Some(next.saturating_duration_since(clock::now()))
+    fn publish_stats(&mut self) {
+        self.parts.stats.timers = self.parts.timers.len() as u64;
+        self.mailbox.publish_stats(&self.parts.stats);
     }
 
     fn handle_events(&mut self) {
@@ -229,6 +278,7 @@ impl EventLoop {
         }
         let events = std::mem::replace(&mut self.events, mio::Events::with_capacity(0));
         for event in &events {
+            self.parts.stats.events += 1;
             if event.token() == WAKER {
                 continue;
             }
@@ -368,6 +418,7 @@ impl EventLoop {
     fn handle_messages(&mut self, thread: &EnteredThread) {
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = self.mailbox.receive() else { return };
+            self.parts.stats.messages += 1;
             match message {
                 Message::Note(note) => self.handle_note(note),
                 Message::Main => thread.set_main(),
@@ -447,7 +498,7 @@ impl EventLoop {
         let token = self.parts.insert(Entry::Connection(Box::new(connection)));
         let registry = self.poll.registry();
         let (connection, mut turn) = self.parts.connection(token)?;
-        if let Err(error) = connection.register(registry, pack(token)) {
+        if let Err(error) = connection.register(&self.options.sockets, registry, pack(token)) {
             connection.fail(&mut turn, CloseReason::Io(error));
             self.remove(token);
             return None;
@@ -575,13 +626,20 @@ impl Parts {
     }
 
     fn turn(&mut self, token: Token) -> Turn<'_> {
-        Turn { now: self.now, token, handle: &self.handle, timers: &mut self.timers }
+        Turn { now: self.now, token, handle: &self.handle, timers: &mut self.timers, stats: &mut self.stats }
     }
 
     fn entry(&mut self, token: Token) -> Option<(&mut Slot, Turn<'_>)> {
         let slot =
             self.entries.get_mut(token.index as usize).filter(|slot| slot.generation == token.generation)?;
-        Some((slot, Turn { now: self.now, token, handle: &self.handle, timers: &mut self.timers }))
+        let turn = Turn {
+            now: self.now,
+            token,
+            handle: &self.handle,
+            timers: &mut self.timers,
+            stats: &mut self.stats,
+        };
+        Some((slot, turn))
     }
 
     /// Has a connection do something. A panic closes it: its session may be in any state.

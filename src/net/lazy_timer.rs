@@ -1,6 +1,6 @@
 //! A session's timer for a time that moves with nearly everything that happens, mostly away.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::session::Turn;
 use super::timers::TimerId;
@@ -25,6 +25,14 @@ impl LazyTimer {
         if self.armed.is_none_or(|(armed, _)| time < armed) {
             self.cancel(turn);
             self.armed = Some((time, turn.set_timer(time, self.slot)));
+        }
+    }
+
+    /// Sees to it that the timer fires once `time` has passed or before.
+    #[inline]
+    pub(crate) fn arm_in(&mut self, turn: &mut Turn<'_>, time: Duration) {
+        if self.armed.is_none() {
+            self.arm(turn, turn.now + time);
         }
     }
 

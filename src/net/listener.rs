@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn listener(factory: Arc<dyn SessionFactory>) -> Listener {
-        let (_, handle) = EventLoop::new().unwrap();
+        let (_, handle) = EventLoop::new(Default::default()).unwrap();
         let address = Address::parse_listen("127.0.0.1:0").unwrap();
         let bound = BoundListener::bind(&address, Arc::new([handle]), factory).unwrap();
         Listener::new(ListenerId::next(), bound)

@@ -6,8 +6,8 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -17,6 +17,7 @@ use super::alarm::Alarm;
 use super::listener::BoundListener;
 use super::session::{Session, Task};
 use super::socket::{Peer, Socket};
+use super::stats::LoopStats;
 
 /// A place on a loop: index and generation, so that a note to what is gone reaches nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,10 @@ struct Shared {
     sleeping: AtomicBool,
     /// Connections on the loop, for placing new ones.
     connections: AtomicUsize,
+    /// Counted by those who wake the loop, each of whom has made a system call anyway.
+    wake_ups: AtomicU64,
+    /// What the loop has counted, as of its latest turn.
+    stats: Mutex<LoopStats>,
 }
 
 /// The loop's end of its mailbox.
@@ -104,6 +109,8 @@ pub(super) fn mailbox(waker: mio::Waker) -> (LoopHandle, Mailbox) {
         waker,
         sleeping: AtomicBool::new(false),
         connections: AtomicUsize::new(0),
+        wake_ups: AtomicU64::new(0),
+        stats: Mutex::default(),
     });
     (LoopHandle { shared: Arc::clone(&shared) }, Mailbox { receiver, shared })
 }
@@ -192,6 +199,12 @@ impl LoopHandle {
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn stats(&self) -> LoopStats {
+        let stats = *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let wake_ups = self.shared.wake_ups.load(Ordering::Relaxed);
+        LoopStats { wake_ups, connections: self.connections() as u64, ..stats }
+    }
+
     /// Whether the calling thread is this loop's.
     pub(crate) fn is_current(&self) -> bool {
         self.on_own_thread(|_| {})
@@ -219,6 +232,7 @@ impl Shared {
             // It fails only when the kernel is out of memory for an eventfd write; the loop then wakes at its next
             // event.
             let _ = self.waker.wake();
+            self.wake_ups.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -237,6 +251,14 @@ impl Mailbox {
 
     pub(super) fn wake_up(&self) {
         self.shared.sleeping.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_messages(&self) -> bool {
+        !self.receiver.is_empty()
+    }
+
+    pub(super) fn publish_stats(&self, stats: &LoopStats) {
+        *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = *stats;
     }
 
     pub(super) fn receive(&self) -> Option<Message> {

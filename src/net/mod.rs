@@ -18,12 +18,13 @@ mod session;
 #[cfg(test)]
 pub(crate) mod simulation;
 mod socket;
+mod stats;
 mod timers;
 
 pub use address::{Address, AddressError};
 pub(crate) use alarm::Alarm;
 pub(crate) use descriptors::descriptor_limit;
-pub(crate) use event_loop::EventLoop;
+pub(crate) use event_loop::{EventLoop, LoopOptions};
 pub(crate) use inbox::Inbox;
 pub(crate) use lazy_timer::LazyTimer;
 pub(crate) use listener::{BoundListener, Place, SessionFactory};
@@ -33,4 +34,6 @@ pub(crate) use mailbox::{ListenerId, LoopHandle, Note};
 pub(crate) use session::Audit;
 pub(crate) use session::{CloseReason, Session, SessionState, Task, Turn};
 pub use socket::Peer;
+pub(crate) use socket::check_busy_poll;
+pub use stats::LoopStats;
 pub(crate) use timers::TimerId;

@@ -9,6 +9,7 @@ use lariat_frame::WriteBuf;
 use super::alarm::Alarm;
 use super::mailbox::{LoopHandle, Note, Token};
 use super::socket::Peer;
+use super::stats::LoopStats;
 use super::timers::{TimerId, Timers};
 
 /// What a session or task is given with each input: the time, the timers, and its own address on the loop.
@@ -18,6 +19,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) token: Token,
     pub(crate) handle: &'a LoopHandle,
     pub(super) timers: &'a mut Timers<Ring>,
+    pub(super) stats: &'a mut LoopStats,
 }
 
 /// What a timer does when it fires.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry};
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Type};
 
 use super::Address;
 #[cfg(test)]
@@ -30,6 +30,19 @@ pub(crate) enum Socket {
 pub(super) fn set_tcp_user_timeout(socket: SockRef<'_>, timeout: Duration) -> io::Result<()> {
     const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
     socket.set_tcp_user_timeout(Some(timeout.min(LONGEST)))
+}
+
+/// What the owner of an engine may choose for its sockets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SocketOptions {
+    /// `SO_BUSY_POLL` in microseconds; 0 leaves it as the system has it.
+    pub(crate) busy_poll_us: u32,
+}
+
+/// Whether this process may set `SO_BUSY_POLL`, found out on a socket of its own.
+pub(crate) fn check_busy_poll(microseconds: u32) -> io::Result<()> {
+    let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_busy_poll(microseconds)
 }
 
 /// Who is at the other end of a connection.
@@ -98,13 +111,14 @@ impl Socket {
         }
     }
 
-    /// Small writes leave at once: the engine coalesces its own output, so Nagle's algorithm could only delay it.
-    pub(crate) fn set_nodelay(&self) -> io::Result<()> {
-        match self {
-            Socket::Tcp(stream) => stream.set_nodelay(true),
-            Socket::Unix(_) => Ok(()),
-            #[cfg(test)]
-            Socket::Wire(_) => Ok(()),
+    /// Sets the socket's options. Without one of them it is slower, not wrong, so errors are let pass.
+    pub(crate) fn configure(&self, options: &SocketOptions) {
+        if let Socket::Tcp(stream) = self {
+            // Small writes leave at once: the engine coalesces its own output, and Nagle could only delay it.
+            let _ = stream.set_nodelay(true);
+            if options.busy_poll_us > 0 {
+                let _ = SockRef::from(stream).set_busy_poll(options.busy_poll_us);
+            }
         }
     }
 

@@ -59,6 +59,11 @@ impl<T> Timers<T> {
         }
     }
 
+    /// How many timers are set.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Sets a timer that fires at the first [`Timers::expire`] at or after `deadline`.
     pub(crate) fn set(&mut self, deadline: Instant, value: T) -> TimerId {
         let tick = self.tick_at_or_after(deadline).max(self.tick + 1);
@@ -68,12 +73,6 @@ impl<T> Timers<T> {
         let index = self.entries.insert(entry) as u32;
         self.file(index);
         TimerId { index, generation }
-    }
-
-    /// Timers that are set.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
     }
 
     pub(crate) fn cancel(&mut self, id: TimerId) {

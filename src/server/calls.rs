@@ -8,8 +8,8 @@ use lariat_frame::hpack::HeaderList;
 use lariat_http2::StreamKey;
 
 use super::invocation::Invocation;
-use crate::call::{CancellationToken, OutboundStream, Receiver};
-use crate::net::TimerId;
+use crate::call::{CancellationToken, OutboundStream, Received, Receiver};
+use crate::net::{Peer, TimerId};
 use crate::rpc::{ServerCall, Status};
 
 /// One call on the connection.
@@ -35,7 +35,33 @@ pub(super) struct Place {
     /// Wakes whichever call is in the place. Made at its first use.
     pub(super) waker: Option<Waker>,
     /// The call's, from the start of its handler on.
-    pub(super) cancellation: Option<CancellationToken>,
+    received: Option<Arc<Received>>,
+}
+
+impl Place {
+    /// What the handler that starts is told of its call: the last call's again, if nobody holds that any more.
+    #[inline]
+    pub(super) fn receive(&mut self, peer: &Peer, deadline: Option<Instant>) -> Arc<Received> {
+        if let Some(received) = self.received.as_mut().and_then(Arc::get_mut)
+            && received.cancellation.is_unshared()
+        {
+            received.deadline = deadline;
+        } else {
+            self.received = None;
+        }
+        let received = self.received.get_or_insert_with(|| {
+            Arc::new(Received { peer: peer.clone(), deadline, cancellation: CancellationToken::new() })
+        });
+        Arc::clone(received)
+    }
+
+    /// Tells whoever holds the call's token that it is over.
+    pub(super) fn cancel(&self) {
+        // Before its handler starts, what is here is still an earlier call's.
+        if let (Some(Call { headers: None, .. }), Some(received)) = (&self.call, &self.received) {
+            received.cancellation.cancel();
+        }
+    }
 }
 
 /// The calls of one connection, each in a place with a small number.
@@ -77,9 +103,6 @@ impl Calls {
     pub(super) fn remove(&mut self, index: u32) {
         if let Some(place) = self.place(index) {
             place.call = None;
-            if place.cancellation.as_mut().is_some_and(|token| !token.is_unshared()) {
-                place.cancellation = None;
-            }
             self.free.push(index);
         }
     }

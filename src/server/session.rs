@@ -207,7 +207,7 @@ impl Session for ServerSession {
             open.timer.arm(turn, next);
         }
         if open.calls.has_memory() {
-            open.rest_timer.arm(turn, turn.now + REST_AFTER);
+            open.rest_timer.arm_in(turn, REST_AFTER);
         }
     }
 
@@ -464,17 +464,14 @@ impl Open {
         let Some(place) = self.calls.place(index) else { return };
         let Some(call) = &mut place.call else { return };
         let Some(headers) = call.headers.take() else { return };
-        let route = call.route;
+        let (route, deadline) = (call.route, call.deadline);
+        let received = place.receive(&self.peer, deadline);
+        let Some(call) = &mut place.call else { return };
         let mut run = match self.idle_runs.iter().rposition(|(id, _)| *id == route) {
             Some(at) => self.idle_runs.swap_remove(at).1,
             None => self.shared.router.route(route).handler.invocation(),
         };
-        let context = CallContext {
-            metadata: Metadata::received(headers),
-            peer: self.peer.clone(),
-            deadline: call.deadline,
-            cancellation: place.cancellation.get_or_insert_default().clone(),
-        };
+        let context = CallContext { metadata: Metadata::received(headers), received };
         let max_send_message_size = self.shared.options.max_send_message_size;
         let start = Start { context, message, link: &self.link, max_send_message_size };
         let waker = place.waker.get_or_insert_with(|| waker(&self.link));
@@ -594,9 +591,7 @@ impl Open {
     /// Drops a call's handler and tells whoever holds its streams why.
     fn cancel_call(&mut self, turn: &mut Turn<'_>, index: u32, status: Status) {
         let Some(place) = self.calls.place(index) else { return };
-        if let Some(cancellation) = &place.cancellation {
-            cancellation.cancel();
-        }
+        place.cancel();
         let Some(call) = &mut place.call else { return };
         if let Some(inbound) = &call.inbound {
             inbound.handle_end(Err(status.clone()));

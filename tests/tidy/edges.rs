@@ -18,7 +18,7 @@ const PARTS: [Part; 9] = [
     Part { name: "rpc", parts: &["frame"], packages: &["base64", "bytes", "prost"] },
     Part { name: "net", parts: &["frame"], packages: &["crossbeam_channel", "mio", "slab", "socket2"] },
     Part { name: "call", parts: &["frame", "http2", "rpc", "net"], packages: &["bytes"] },
-    Part { name: "engine", parts: &["net", "call"], packages: &[] },
+    Part { name: "engine", parts: &["net", "call"], packages: &["core_affinity"] },
     Part { name: "blocking", parts: &["call"], packages: &["crossbeam_channel"] },
     Part { name: "error", parts: &["net"], packages: &[] },
     Part { name: "client", parts: SIDE, packages: &["bytes", "prost", "serde_json", "slab", "xxhash_rust"] },
@@ -44,6 +44,7 @@ const CRATES: [(&str, &[&str]); 9] = [
         &[
             "base64",
             "bytes",
+            "core_affinity",
             "crossbeam-channel",
             "lariat-frame",
             "lariat-http2",

@@ -201,8 +201,9 @@ impl Connection {
     pub(super) fn remove(&mut self, key: StreamKey, ending: Ending) -> Option<u32> {
         let was_full = self.role == Role::Client && self.streams.len() == self.peer.max_concurrent_streams;
         let stream = self.streams.get(key)?;
-        if !stream.queue.is_empty() {
-            self.queued -= stream.queue.octets();
+        let queued = stream.queue.octets();
+        if queued > 0 {
+            self.queued -= queued;
             self.scheduler.leave(&mut self.streams, key);
         }
         let token = self.streams.remove(key)?;

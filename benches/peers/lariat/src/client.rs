@@ -4,6 +4,11 @@
 //!   connections, with names of SIZE octets.
 //! - `lariat-client down ADDR COUNT SIZE`: one server stream of COUNT chunks of SIZE octets.
 //! - `lariat-client bidi ADDR COUNT SIZE`: COUNT chunks to and fro on one stream, sent as fast as they are taken.
+//! - `lariat-client beside ADDR COUNT SIZE`: calls with names of SIZE octets, one after the other, for as long as a
+//!   server stream of COUNT chunks of 1 MiB takes on the same connection; then as many with the connection to
+//!   themselves. A line for each of the two, `beside` and `alone`.
+//!
+//! With `--spin MICROSECONDS` in front, the loop looks for events so long before it sleeps.
 //!
 //! The last line is the JSON of `peer_timing`, with the time that a call or a chunk's way there and back took (for
 //! `down`: between two chunks).
@@ -25,16 +30,23 @@ mod helloworld {
     lariat::include_proto!("helloworld");
 }
 
-const USAGE: &str =
-    "usage: lariat-client unary ADDR CONNS INFLIGHT CALLS SIZE | down ADDR COUNT SIZE | bidi ADDR COUNT SIZE";
+const USAGE: &str = "usage: lariat-client [--spin MICROSECONDS] unary ADDR CONNS INFLIGHT CALLS SIZE | down ADDR COUNT SIZE | \
+     bidi ADDR COUNT SIZE | beside ADDR COUNT SIZE";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut spin = 0;
+    if let [option, microseconds, ..] = arguments.as_slice()
+        && option == "--spin"
+    {
+        spin = microseconds.parse()?;
+        arguments.drain(..2);
+    }
     let [kind, addr, numbers @ ..] = arguments.as_slice() else {
         return Err(USAGE.into());
     };
     let numbers = numbers.iter().map(|number| number.parse()).collect::<Result<Vec<usize>, _>>()?;
-    let engine = Engine::builder().current_thread().build()?;
+    let engine = Engine::builder().current_thread().busy_poll(Duration::from_micros(spin)).build()?;
     let client = || -> Result<GreeterClient, lariat::Error> {
         let channel = Channel::builder(format!("passthrough:///{addr}"))
             .plaintext()
@@ -50,6 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         ("down", &[count, size]) => engine.block_on(down(client()?, count, size))?,
         ("bidi", &[count, size]) => engine.block_on(bidi(client()?, count, size))?,
+        ("beside", &[count, size]) => engine.block_on(beside(client()?, count, size))?,
         _ => return Err(USAGE.into()),
     }
     Ok(())
@@ -121,6 +134,42 @@ async fn bidi(client: GreeterClient, count: usize, size: usize) -> Result<(), St
         Ok::<(), Status>(())
     };
     try_join(send, receive).await?;
+    run.report();
+    Ok(())
+}
+
+/// Calls beside a stream of large chunks, and alone.
+async fn beside(client: GreeterClient, chunks: usize, size: usize) -> Result<(), Status> {
+    let name = "x".repeat(size);
+    let call = async |run: &mut Run| {
+        let started = Instant::now();
+        let reply = client.say_hello(HelloRequest { name: name.clone() }).await?;
+        run.took(started.elapsed(), reply.message().message.len());
+        Ok::<(), Status>(())
+    };
+    let mut inbound = client.download(DownloadRequest { count: chunks as u32, size: 1 << 20 });
+    inbound.message().await?;
+    let ended = Cell::new(false);
+    let stream = async {
+        while inbound.message().await?.is_some() {}
+        ended.set(true);
+        Ok::<(), Status>(())
+    };
+    let mut run = Run::start("beside", 0);
+    let mut n = 0;
+    let calls = async {
+        while !ended.get() {
+            call(&mut run).await?;
+            n += 1;
+        }
+        Ok::<(), Status>(())
+    };
+    try_join(stream, calls).await?;
+    run.report();
+    let mut run = Run::start("alone", n);
+    for _ in 0..n {
+        call(&mut run).await?;
+    }
     run.report();
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! The measured service on Lariat.
 //!
-//! `lariat-server --port P [--threads N]`: N event loops, one by default.
+//! `lariat-server --port P [--threads N] [--spin MICROSECONDS]`: N event loops, one by default, that look for events so
+//! long before they sleep, by default not at all.
 
 use std::error::Error;
+use std::time::Duration;
 
 use lariat::{Engine, Inbound, Outbound, Request, Response, Server, Status, Wait};
 
@@ -42,11 +44,12 @@ impl Greeter for Measured {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let option = |name: &str| std::env::args().skip_while(|argument| argument != name).nth(1);
-    let port = option("--port").ok_or("usage: lariat-server --port P [--threads N]")?;
+    let port = option("--port").ok_or("usage: lariat-server --port P [--threads N] [--spin MICROSECONDS]")?;
+    let spin = option("--spin").map_or(Ok(0), |spin| spin.parse())?;
     let threads = option("--threads").map_or(Ok(1), |threads| threads.parse())?;
     let server = Server::builder()
         .plaintext()
-        .engine(&Engine::builder().threads(threads).build()?)
+        .engine(&Engine::builder().threads(threads).busy_poll(Duration::from_micros(spin)).build()?)
         .add_service(GreeterServer::new(Measured))
         .bind(&format!("127.0.0.1:{port}"))?;
     println!("listening on {}", server.local_address());
