@@ -8,7 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use lariat::client::{ChannelBuilder, Method};
+use lariat::client::balancer::{BadResolution, Balancer, BalancerBuilder, Controller, Update};
+use lariat::client::picker::{Pick, PickInfo, Picker};
+use lariat::client::resolver::ResolveError;
+use lariat::client::subchannel::{SubchannelEvent, SubchannelId};
+use lariat::client::{ChannelBuilder, ConnectivityState, Method};
 use lariat::codec::Raw;
 use lariat::server::{Handler, Service};
 use lariat::{Channel, Code, Inbound, Metadata, Outbound, Request, Server, Status, Wait, sleep};
@@ -306,6 +310,8 @@ fn a_large_stream_with_a_policy_flows_and_is_held_up_by_its_reader() {
     let flaky = Flaky::new(&[UNAVAILABLE]);
     let client = Client::new(&flaky, &retry(5, ""));
     let (outbound, mut inbound) = client.bidi();
+    // Before that, more than is kept would make the first attempt the last.
+    eventually("the second attempt is under way", || flaky.count() == 2);
     const COUNT: usize = 1_000;
     let message = Bytes::from(vec![7; 16 * 1024]);
     let sender = std::thread::spawn(move || {
@@ -385,4 +391,48 @@ fn all_hedged_attempts_of_a_stream_get_its_messages() {
     assert_eq!(inbound.message().wait().unwrap(), None);
     assert_eq!(flaky.count(), 3);
     eventually("the one that hangs is cancelled", || flaky.dropped.load(Ordering::SeqCst) == 1);
+}
+
+/// Drops every call, and counts them.
+#[derive(Clone, Debug, Default)]
+struct Dropping(Arc<AtomicUsize>);
+
+impl BalancerBuilder for Dropping {
+    fn name(&self) -> &str {
+        "dropping"
+    }
+
+    fn build(&self) -> Box<dyn Balancer> {
+        Box::new(self.clone())
+    }
+}
+
+impl Balancer for Dropping {
+    fn handle_resolution(&mut self, _: Update, controller: &mut dyn Controller) -> Result<(), BadResolution> {
+        controller.publish(ConnectivityState::Ready, Arc::new(self.clone()));
+        Ok(())
+    }
+
+    fn handle_resolver_error(&mut self, _: &ResolveError, _: &mut dyn Controller) {}
+
+    fn handle_subchannel(&mut self, _: SubchannelId, _: SubchannelEvent, _: &mut dyn Controller) {}
+
+    fn exit_idle(&mut self, _: &mut dyn Controller) {}
+}
+
+impl Picker for Dropping {
+    fn pick(&self, _: &PickInfo<'_>) -> Pick {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Pick::Drop(Status::unavailable("dropped"))
+    }
+}
+
+#[test]
+fn a_call_that_the_balancer_drops_is_not_tried_again() {
+    let policy = Dropping::default();
+    let config = retry(5, r#", "loadBalancingConfig": [{"dropping": {}}]"#);
+    let client = Client::with(&Flaky::default(), &config, |builder| builder.balancer(policy.clone()));
+    let status = client.unary().wait().unwrap_err();
+    assert_eq!(status.message(), "dropped");
+    assert_eq!(policy.0.load(Ordering::SeqCst), 1);
 }

@@ -40,6 +40,8 @@ pub(crate) trait Receiver: Send + Sync {
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status>;
     /// Nothing more comes: the trailers of a call that ended well, or its status.
     fn handle_end(&self, result: Result<Metadata, Status>);
+    /// The call is about to end by decision of this side's control plane: no other attempt may follow.
+    fn handle_drop(&self) {}
     /// Ends the call for its user, with this status unless it has ended, and for its carrier, as if the user had
     /// dropped it.
     fn cancel(&self, status: Status);
@@ -276,6 +278,10 @@ impl<R: Receiver + ?Sized> Receiver for Arc<R> {
 
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
         (**self).handle_message(payload, octets)
+    }
+
+    fn handle_drop(&self) {
+        (**self).handle_drop();
     }
 
     fn handle_end(&self, result: Result<Metadata, Status>) {

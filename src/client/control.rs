@@ -163,8 +163,12 @@ impl Control {
                 call.delay();
                 return Some(call);
             }
-            Pick::Fail(status) | Pick::Drop(status) => {
+            pick @ (Pick::Fail(_) | Pick::Drop(_)) => {
                 drop(snapshot);
+                if matches!(pick, Pick::Drop(_)) {
+                    call.receiver.handle_drop();
+                }
+                let (Pick::Fail(status) | Pick::Drop(status)) = pick else { return None };
                 call.fail(of_control_plane(status));
                 return None;
             }

@@ -50,6 +50,10 @@ impl<R: Receiver + ?Sized> Receiver for Call<R> {
         self.receiver.handle_message(payload, octets)
     }
 
+    fn handle_drop(&self) {
+        self.receiver.handle_drop();
+    }
+
     fn handle_end(&self, result: Result<Metadata, Status>) {
         self.receiver.handle_end(result);
     }

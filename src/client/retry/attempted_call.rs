@@ -187,6 +187,7 @@ impl AttemptedCall {
                 carrier: Mutex::new(None),
                 is_committed: AtomicBool::new(false),
                 is_cancelled: AtomicBool::new(false),
+                is_dropped: AtomicBool::new(false),
             },
         });
         let pending = call.attempt(made.clone(), attempt, state.is_hedged);
@@ -264,12 +265,13 @@ impl AttemptedCall {
         });
     }
 
-    fn handle_end(self: &Arc<Self>, attempt: Attempt, result: Result<Metadata, Status>) {
+    /// `is_last`: no attempt may follow, whatever the policy says.
+    fn handle_end(self: &Arc<Self>, attempt: Attempt, result: Result<Metadata, Status>, is_last: bool) {
         self.update(|state, bucket, now| {
             state.remove(attempt);
             let verdict = match &result {
                 Ok(_) => state.schedule.handle_success(attempt, bucket),
-                Err(_) if state.call.as_ref().is_some_and(|call| call.has_expired(now)) => {
+                Err(_) if is_last || state.call.as_ref().is_some_and(|call| call.has_expired(now)) => {
                     state.schedule.cancel();
                     Verdict::Final
                 }
@@ -358,6 +360,8 @@ struct AttemptReceiver {
     is_committed: AtomicBool,
     /// Another attempt is the call, or the call is over.
     is_cancelled: AtomicBool,
+    /// The balancer has dropped the attempt, and the call with it (gRFC A6).
+    is_dropped: AtomicBool,
 }
 
 impl AttemptReceiver {
@@ -401,7 +405,11 @@ impl Receiver for AttemptReceiver {
     }
 
     fn handle_end(&self, result: Result<Metadata, Status>) {
-        self.call.handle_end(self.attempt, result);
+        self.call.handle_end(self.attempt, result, self.is_dropped.load(Ordering::Acquire));
+    }
+
+    fn handle_drop(&self) {
+        self.is_dropped.store(true, Ordering::Release);
     }
 
     fn cancel(&self, _status: Status) {
