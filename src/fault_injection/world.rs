@@ -75,19 +75,21 @@ impl World {
         World { network, weather, channel, ledger, servers: vec![server].into(), engines, _entered: entered }
     }
 
-    /// Another server takes the place of the one that serves, which stops gracefully. Says whether all of its calls
-    /// could end.
-    pub(super) async fn restart(&self) -> bool {
-        let stopping = {
+    /// Another server takes the place of the one that serves, which stops gracefully: ready when its calls have ended.
+    pub(super) async fn restart(&self) {
+        let stopped = {
             let mut servers = self.servers.borrow_mut();
             let next = serve(&self.engines[1], &self.ledger).bind(ADDRESS).unwrap();
-            let stopping = servers.last().map(|server| server.graceful_stop(Duration::from_secs(20)));
+            let stopped = servers.last().map(|server| {
+                // Its time limit would be kept by the clock of the system, so the rest of it is waited for without one.
+                drop(server.graceful_stop(Duration::MAX));
+                server.stopped()
+            });
             servers.push(next);
-            stopping
+            stopped
         };
-        match stopping {
-            Some(stopping) => stopping.await,
-            None => true,
+        if let Some(stopped) = stopped {
+            stopped.await;
         }
     }
 
