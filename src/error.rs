@@ -30,6 +30,8 @@ pub enum Error {
         /// The path that both would answer.
         path: String,
     },
+    /// A certificate, a key or another part of credentials cannot be used.
+    Credentials(CredentialsError),
     /// An option has a value that cannot work.
     Option {
         /// The option's name.
@@ -46,7 +48,8 @@ impl fmt::Display for Error {
         match self {
             Error::SecurityNotChosen { what } => write!(
                 f,
-                "the {what}'s transport security was not chosen: call plaintext() for connections without TLS"
+                "the {what}'s transport security was not chosen: call tls(..), or plaintext() for connections \
+                 without it"
             ),
             Error::Address(error) => error.fmt(f),
             Error::Bind { address, error } => write!(f, "cannot listen on {address}: {error}"),
@@ -54,6 +57,7 @@ impl fmt::Display for Error {
             Error::DuplicateMethod { path } => {
                 write!(f, "the method {path} was added twice; each service can be added once")
             }
+            Error::Credentials(error) => error.fmt(f),
             Error::Option { option, why } => write!(f, "{option}: {why}"),
             Error::Engine(error) => write!(f, "the event loops could not be started: {error}"),
         }
@@ -66,6 +70,7 @@ impl std::error::Error for Error {
             Error::Bind { error, .. } | Error::Engine(error) => Some(error),
             Error::Address(error) => Some(error),
             Error::Target(error) => Some(error),
+            Error::Credentials(error) => Some(error),
             _ => None,
         }
     }
@@ -76,6 +81,35 @@ impl From<AddressError> for Error {
         Error::Address(error)
     }
 }
+
+impl From<CredentialsError> for Error {
+    fn from(error: CredentialsError) -> Self {
+        Error::Credentials(error)
+    }
+}
+
+/// Credentials that cannot be used: which part of them, why it cannot, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialsError {
+    what: String,
+    why: String,
+    advice: String,
+}
+
+impl CredentialsError {
+    #[cfg(feature = "tls")]
+    pub(crate) fn new(what: impl fmt::Display, why: impl Into<String>, advice: impl Into<String>) -> Self {
+        CredentialsError { what: what.to_string(), why: why.into(), advice: advice.into() }
+    }
+}
+
+impl fmt::Display for CredentialsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid credentials: {}: {}; {}", self.what, self.why, self.advice)
+    }
+}
+
+impl std::error::Error for CredentialsError {}
 
 /// A target that cannot be used: what was given, why it cannot, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@
 mod blocking;
 mod call;
 pub mod client;
+pub mod credentials;
 mod engine;
 mod error;
 #[cfg(test)]
@@ -33,7 +34,7 @@ pub use call::{
 pub use client::{Channel, UnaryCall};
 pub use engine::{Engine, EngineBuilder, Sleep, sleep};
 pub use error::Error;
-pub use net::{Address, AddressError, LoopStats, Peer, on_event_loop};
+pub use net::{Address, AddressError, LoopStats, Peer, PeerAddress, on_event_loop};
 pub use rpc::{Code, Metadata, Status, codec};
 pub use server::Server;
 

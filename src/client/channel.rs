@@ -27,6 +27,9 @@ use crate::Error;
 use crate::call::interceptor::{Chain, EncodedMessage, Interceptor, Octets};
 use crate::call::stats::{StatsHandler, StatsHandlers};
 use crate::call::{CallOptions, Inbound, Outbound, Receiver, Request};
+use crate::credentials::ChannelCredentials;
+#[cfg(feature = "tls")]
+use crate::credentials::ClientTls;
 use crate::engine::Engine;
 use crate::net::clock;
 use crate::rpc::{
@@ -48,6 +51,7 @@ pub struct Channel {
 struct Shared {
     control: Arc<Control>,
     target: String,
+    scheme: &'static str,
     authority: Arc<str>,
     user_agent: Arc<str>,
     defaults: CallOptions,
@@ -60,7 +64,7 @@ struct Shared {
 #[derive(Debug)]
 pub struct ChannelBuilder {
     target: String,
-    secure: bool,
+    credentials: Option<ChannelCredentials>,
     engine: Option<Engine>,
     authority: Option<String>,
     user_agent: Option<String>,
@@ -86,7 +90,7 @@ impl Channel {
     pub fn builder(target: impl Into<String>) -> ChannelBuilder {
         ChannelBuilder {
             target: target.into(),
-            secure: false,
+            credentials: None,
             engine: None,
             authority: None,
             user_agent: None,
@@ -139,8 +143,8 @@ impl Channel {
 
     /// A method to call, by its path `/package.Service/Method`.
     pub fn method(&self, path: impl Into<String>) -> Method {
-        let Shared { authority, user_agent, .. } = &*self.shared;
-        Method::new(path.into(), "http", Arc::clone(authority), Arc::clone(user_agent))
+        let Shared { scheme, authority, user_agent, .. } = &*self.shared;
+        Method::new(path.into(), scheme, Arc::clone(authority), Arc::clone(user_agent))
     }
 
     /// Calls a method with one request and one response.
@@ -352,8 +356,19 @@ impl Future for StateChange {
 
 impl ChannelBuilder {
     /// Connects without TLS (HTTP/2 with prior knowledge).
-    pub fn plaintext(mut self) -> Self {
-        self.secure = true;
+    pub fn plaintext(self) -> Self {
+        self.credentials(ChannelCredentials::plaintext())
+    }
+
+    /// Connects over TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(self, tls: ClientTls) -> Self {
+        self.credentials(tls)
+    }
+
+    /// What secures connections. [`plaintext`](Self::plaintext) and `tls` are short for this.
+    pub fn credentials(mut self, credentials: impl Into<ChannelCredentials>) -> Self {
+        self.credentials = Some(credentials.into());
         self
     }
 
@@ -363,7 +378,8 @@ impl ChannelBuilder {
         self
     }
 
-    /// The `:authority` of requests. Default: from the target.
+    /// The `:authority` of requests, and the name that a server with TLS has to have unless the credentials set
+    /// another. Default: the name that the credentials set, or else what the target says.
     pub fn authority(mut self, authority: impl Into<String>) -> Self {
         self.authority = Some(authority.into());
         self
@@ -527,27 +543,33 @@ impl ChannelBuilder {
     ///
     /// # Errors
     ///
-    /// When the transport security was not chosen, or the target or the default service config cannot be read.
+    /// When the transport security was not chosen, the credentials cannot be used, or the target or the default service
+    /// config cannot be read.
     pub fn build(self) -> Result<Channel, Error> {
-        if !self.secure {
-            return Err(Error::SecurityNotChosen { what: "channel" });
-        }
+        let credentials = self.credentials.ok_or(Error::SecurityNotChosen { what: "channel" })?;
+        credentials.check()?;
         let target = Target::parse(&self.target, &self.registry).map_err(Error::Target)?;
-        let authority = self.authority.unwrap_or_else(|| self.registry.default_authority(&target));
+        let authority: Arc<str> = match (self.authority, credentials.server_name()) {
+            (Some(authority), _) => authority.into(),
+            (None, Some(name)) => name.into(),
+            (None, None) => self.registry.default_authority(&target).into(),
+        };
+        let scheme = credentials.scheme();
         let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
         let home = engine.choose_loop();
         let seed = seed();
         let stats = Some(self.stats).filter(|stats| !stats.is_empty());
         let control = Arc::new(Control::new(home.clone(), seed, self.attempts, stats));
-        let authority: Arc<str> = authority.into();
         let user_agent: Arc<str> = request_head::user_agent(self.user_agent.as_deref()).into();
         let method = |path: &str| {
-            Method::new(path.to_owned(), "http", Arc::clone(&authority), Arc::clone(&user_agent))
+            Method::new(path.to_owned(), scheme, Arc::clone(&authority), Arc::clone(&user_agent))
         };
         let plan = Plan {
             target,
             registry: self.registry,
             http2: Arc::new(self.http2),
+            credentials,
+            authority: Arc::clone(&authority),
             place: engine.place(),
             idle_timeout: self.idle_timeout.map(|timeout| timeout.min(LONGEST_WAIT)),
             watches: WatchMethods {
@@ -580,6 +602,7 @@ impl ChannelBuilder {
         let shared = Shared {
             control,
             target: self.target,
+            scheme,
             authority,
             user_agent,
             defaults: self.defaults,

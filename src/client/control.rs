@@ -24,6 +24,7 @@ use super::target::Target;
 use super::watch_stream::{WatchKind, WatchMethods, WatchStream};
 use crate::call::Link;
 use crate::call::stats::StatsHandlers;
+use crate::credentials::ChannelCredentials;
 use crate::net::{Address, Inbox, LazyTimer, LoopHandle, Note, Place, Task, TimerId, Turn, clock};
 use crate::rpc::{Code, Status};
 
@@ -280,6 +281,9 @@ pub(super) struct Plan {
     pub(super) target: Target,
     pub(super) registry: Registry,
     pub(super) http2: Arc<Http2Config>,
+    pub(super) credentials: ChannelCredentials,
+    /// The `:authority` of calls, which is whom a server has to be unless the credentials say otherwise.
+    pub(super) authority: Arc<str>,
     pub(super) place: Place,
     pub(super) idle_timeout: Option<Duration>,
     pub(super) watches: WatchMethods,
@@ -447,6 +451,13 @@ impl ControlTask {
     }
 
     fn connect(&mut self, now: Instant, id: ConnectionId, address: Address, deadline: Instant) {
+        let security = match self.plan.credentials.secure(&address, &self.plan.authority) {
+            Ok(security) => security,
+            Err(error) => {
+                let lost = ConnectionEvent::Lost { reason: error.to_string() };
+                return self.core.handle_connection(now, id, lost);
+            }
+        };
         let Some(handle) = self.plan.place.iter().min_by_key(|handle| handle.connections()) else { return };
         let connection = Arc::new(ConnectionHandle::new(Inbox::new(handle.clone()), now));
         self.connections.insert(id.subchannel(), (id, Arc::clone(&connection)));
@@ -460,7 +471,7 @@ impl ControlTask {
             Arc::clone(&self.control),
             connection,
         );
-        handle.connect(address, deadline, Box::new(session));
+        handle.connect(address, deadline, Box::new(session), security);
     }
 
     /// Opens a stream on the connection, in the place of the one of its kind that may be open there.

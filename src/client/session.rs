@@ -38,6 +38,9 @@ const MAX_STATUS_LINE: usize = 100;
 /// How long a connection keeps the memory of its calls for the next ones.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
+/// How an alert of TLS 1.0 to 1.3 begins (RFC 8446 §5.1). As HTTP/2 it would be a frame larger than any allowed.
+const TLS_ALERT: [u8; 2] = [21, 3];
+
 /// What the channel asks of a connection.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -98,6 +101,8 @@ pub(super) struct ClientSession {
     open: Option<Open>,
     /// The control plane knows that the connection is lost, or will not be told.
     lost: bool,
+    /// The server answered with a TLS alert.
+    speaks_tls: bool,
 }
 
 struct Open {
@@ -154,7 +159,17 @@ impl ClientSession {
         control: Arc<Control>,
         handle: Arc<ConnectionHandle>,
     ) -> Self {
-        ClientSession { id, address, config, connect_deadline, control, handle, open: None, lost: false }
+        ClientSession {
+            id,
+            address,
+            config,
+            connect_deadline,
+            control,
+            handle,
+            open: None,
+            lost: false,
+            speaks_tls: false,
+        }
     }
 
     /// Tells the control plane once that the connection takes no more calls.
@@ -273,6 +288,10 @@ impl ClientSession {
     }
 
     fn loss(&self, reason: &CloseReason) -> String {
+        if self.speaks_tls {
+            return "the server answered with a TLS alert: it expects TLS on this port, and the channel is plaintext"
+                .to_owned();
+        }
         let http2 = self.open.as_ref().map(|open| &open.http2);
         if let Some(error) = http2.and_then(Connection::close_reason) {
             return format!("closing transport due to: {error}");
@@ -330,6 +349,8 @@ impl Session for ClientSession {
             self.report_lost(format!("the server speaks HTTP/1 where HTTP/2 is expected: \"{line}\""));
             return input.len();
         }
+        let is_unheard = self.open.as_ref().is_some_and(|open| open.ready_timer.is_some());
+        self.speaks_tls |= is_unheard && input.starts_with(&TLS_ALERT);
         let mut consumed = 0;
         loop {
             let Some(open) = &mut self.open else { return input.len() };

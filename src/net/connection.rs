@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use lariat_frame::WriteBuf;
 
+use super::peer::{Peer, PeerAddress, SecurityLevel};
+use super::security::Security;
 #[cfg(test)]
 use super::session::Audit;
-use super::session::{CloseReason, Session, SessionState, Turn};
-use super::socket::{Peer, Socket, SocketOptions};
+use super::session::{CloseReason, Ring, Session, SessionState, Turn};
+use super::socket::{Socket, SocketOptions};
 use super::stats::LoopStats;
 use super::timers::TimerId;
+use super::tls::TlsStream;
 
 /// Octets read from one connection before the others get their turn.
 const READ_BUDGET: usize = 512 * 1024;
@@ -26,9 +29,24 @@ const MAX_SLICES: usize = 64;
 /// the kernel send RST, which may overtake the GOAWAY that says why.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Memory that all connections of a loop share.
+pub(super) struct Buffers {
+    /// What sockets are read into, and what is encrypted for them.
+    pub(super) octets: Vec<u8>,
+    /// Plaintext: what was decrypted, and what is to be encrypted and does not lie together. Empty until a connection
+    /// with TLS needs it.
+    pub(super) plain: Vec<u8>,
+}
+
 /// A socket and what is on its way through it.
 pub(super) struct Connection {
     socket: Socket,
+    /// Between the socket and the session, if the connection is secured by TLS.
+    tls: Option<Box<TlsStream>>,
+    /// What the connection protects its octets from without TLS.
+    level: SecurityLevel,
+    /// While the handshake is under way.
+    peer: Option<PeerAddress>,
     phase: Phase,
     /// `None` once the session was told that the connection is closed.
     session: Option<Box<dyn Session>>,
@@ -43,7 +61,7 @@ pub(super) struct Connection {
     writable: bool,
     /// Calls begun by the peer when it last had to wait for the others' turn.
     calls_begun: u64,
-    /// The loop's own timer: the connect deadline, or the end of lingering.
+    /// The loop's own timer: the deadline of connect and handshake, or the end of lingering.
     pub(super) timer: Option<TimerId>,
     /// In the loop's list of connections to finish this turn.
     pub(super) touched: bool,
@@ -63,6 +81,8 @@ pub(crate) struct Edge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
+    /// The session has not begun: TLS comes first.
+    Handshaking,
     Open,
     /// The session is gone and the write side is shut down; input is discarded until the peer closes.
     Lingering,
@@ -82,9 +102,16 @@ pub(super) enum Next {
 }
 
 impl Connection {
-    pub(super) fn connecting(socket: Socket, session: Box<dyn Session>) -> Self {
+    pub(super) fn connecting(socket: Socket, session: Box<dyn Session>, security: Security) -> Self {
+        let (tls, level) = match security {
+            Security::None(level) => (None, level),
+            Security::Tls(stream) => (Some(stream), SecurityLevel::PrivacyAndIntegrity),
+        };
         Connection {
             socket,
+            tls,
+            level,
+            peer: None,
             phase: Phase::Connecting,
             session: Some(session),
             input: Vec::new(),
@@ -100,9 +127,9 @@ impl Connection {
     }
 
     /// For a socket that is connected already.
-    pub(super) fn accepted(socket: Socket, session: Box<dyn Session>) -> Self {
-        // A fresh connection often has its first octets waiting and always has room to write.
-        Connection { phase: Phase::Open, readable: true, writable: true, ..Self::connecting(socket, session) }
+    pub(super) fn accepted(socket: Socket, session: Box<dyn Session>, security: Security) -> Self {
+        // A fresh connection often has its first octets waiting.
+        Connection { readable: true, ..Self::connecting(socket, session, security) }
     }
 
     #[cfg(test)]
@@ -125,17 +152,39 @@ impl Connection {
         self.phase == Phase::Connecting
     }
 
-    /// The connection is up: the session begins.
-    pub(super) fn open(&mut self, turn: &mut Turn<'_>, peer: Peer) {
-        self.phase = Phase::Open;
+    /// The socket is connected: the session begins, or the handshake before it.
+    pub(super) fn start(&mut self, turn: &mut Turn<'_>, peer: PeerAddress) -> Next {
         self.writable = true;
+        if let Some(session) = &mut self.session {
+            session.handle_start(turn);
+        }
+        let Some(tls) = &mut self.tls else {
+            self.open(turn, Peer::new(peer, self.level));
+            return Next::Wait;
+        };
+        self.phase = Phase::Handshaking;
+        self.peer = Some(peer);
+        if let Some(timeout) = tls.handshake_timeout() {
+            self.timer = Some(turn.timers.set(turn.now + timeout, Ring::Connection(turn.token)));
+        }
+        match tls.start() {
+            Ok(()) => Next::Wait,
+            Err(error) => self.break_off(turn, error),
+        }
+    }
+
+    fn open(&mut self, turn: &mut Turn<'_>, peer: Peer) {
+        self.phase = Phase::Open;
+        if let Some(timer) = self.timer.take() {
+            turn.timers.cancel(timer);
+        }
         if let Some(session) = &mut self.session {
             session.handle_open(turn, &mut self.out, peer);
         }
     }
 
     /// Whether the connect has ended, and how.
-    pub(super) fn connected(&self) -> io::Result<Option<Peer>> {
+    pub(super) fn connected(&self) -> io::Result<Option<PeerAddress>> {
         self.socket.connected()
     }
 
@@ -146,28 +195,32 @@ impl Connection {
     }
 
     pub(super) fn handle_wake(&mut self, turn: &mut Turn<'_>, slot: u32) {
-        if let Some(session) = self.open_session() {
+        if let Some(session) = self.woken_session() {
             session.0.handle_wake(turn, session.1, slot);
         }
     }
 
     pub(super) fn handle_timer(&mut self, turn: &mut Turn<'_>, slot: u32) {
-        if let Some(session) = self.open_session() {
+        if let Some(session) = self.woken_session() {
             session.0.handle_timer(turn, session.1, slot);
         }
     }
 
-    fn open_session(&mut self) -> Option<(&mut Box<dyn Session>, &mut WriteBuf)> {
+    fn woken_session(&mut self) -> Option<(&mut Box<dyn Session>, &mut WriteBuf)> {
         match self.phase {
-            Phase::Open => self.session.as_mut().map(|session| (session, &mut self.out)),
+            Phase::Open | Phase::Handshaking => self.session.as_mut().map(|session| (session, &mut self.out)),
             _ => None,
         }
     }
 
     /// Reads what the kernel has, as far as the budget and the session allow, and feeds it to the session.
-    pub(super) fn read(&mut self, turn: &mut Turn<'_>, buffer: &mut [u8]) -> Next {
+    pub(super) fn read(&mut self, turn: &mut Turn<'_>, buffers: &mut Buffers) -> Next {
+        let buffer = &mut buffers.octets[..];
         if self.phase == Phase::Lingering {
             return self.discard(turn, buffer);
+        }
+        if self.tls.is_some() {
+            return self.read_tls(turn, buffers);
         }
         let mut budget = READ_BUDGET;
         while self.readable {
@@ -200,12 +253,8 @@ impl Connection {
                     keep(&mut self.input, &filled[consumed..]);
                     budget = budget.saturating_sub(count);
                     // Only who fills the buffer is asked: whoever sends less has had its turn.
-                    if self.readable {
-                        let begun = session.calls_begun();
-                        if budget == 0 || begun - self.calls_begun >= CALLS_PER_TURN {
-                            self.calls_begun = begun;
-                            return Next::Again;
-                        }
+                    if self.readable && self.must_wait(budget) {
+                        return Next::Again;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
@@ -214,6 +263,139 @@ impl Connection {
             }
         }
         Next::Wait
+    }
+
+    /// Whether the others have their turn before more is read.
+    fn must_wait(&mut self, budget: usize) -> bool {
+        let begun = self.session.as_ref().map_or(0, |session| session.calls_begun());
+        let waits = budget == 0 || begun - self.calls_begun >= CALLS_PER_TURN;
+        if waits {
+            self.calls_begun = begun;
+        }
+        waits
+    }
+
+    /// [`read`](Self::read) for a connection with TLS.
+    fn read_tls(&mut self, turn: &mut Turn<'_>, buffers: &mut Buffers) -> Next {
+        let mut budget = READ_BUDGET;
+        while self.readable {
+            let (Some(session), Some(tls)) = (&mut self.session, &mut self.tls) else { return Next::Wait };
+            if session.state() != SessionState::Open {
+                return Next::Wait;
+            }
+            if tls.peer_has_closed() {
+                return self.end_input(turn);
+            }
+            let kept = tls.kept().len();
+            let Some(room) = buffers.octets.get_mut(kept..).filter(|room| !room.is_empty()) else {
+                // No record and no handshake message that rustls accepts is that large.
+                return self.break_off(turn, ErrorKind::InvalidData.into());
+            };
+            let size = room.len();
+            turn.stats.reads += 1;
+            match self.socket.read(room) {
+                Ok(0) => return self.cut_off(turn),
+                Ok(count) => {
+                    turn.stats.octets_read += count as u64;
+                    self.readable = count == size || self.read_closed;
+                    buffers.octets[..kept].copy_from_slice(tls.kept());
+                    if let Err(error) = self.decrypt(turn, kept + count, buffers) {
+                        return self.break_off(turn, error);
+                    }
+                    budget = budget.saturating_sub(count);
+                    if self.readable && self.must_wait(budget) {
+                        return Next::Again;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return self.break_off(turn, error),
+            }
+        }
+        Next::Wait
+    }
+
+    /// Decrypts what was read, and feeds it to the session behind what that had left.
+    fn decrypt(&mut self, turn: &mut Turn<'_>, filled: usize, buffers: &mut Buffers) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        let plain = &mut buffers.plain;
+        plain.clear();
+        plain.extend_from_slice(&self.input);
+        let result = tls.decrypt(&mut buffers.octets[..filled], plain);
+        if self.phase == Phase::Handshaking && tls.is_established() {
+            // On an error of what follows the handshake, that error is the one to tell.
+            match self.peer.clone().map(|address| tls.peer(address)) {
+                Some(Ok(peer)) => {
+                    self.peer = None;
+                    self.open(turn, peer);
+                }
+                Some(Err(error)) => return Err(result.err().unwrap_or(error)),
+                None => {}
+            }
+        }
+        if plain.len() > self.input.len()
+            && let Some(session) = &mut self.session
+        {
+            let consumed = session.handle_input(turn, &mut self.out, plain);
+            keep(&mut self.input, &plain[consumed..]);
+        }
+        if self.tls.as_ref().is_some_and(|tls| tls.peer_has_closed()) {
+            // No edge need come any more.
+            self.readable = true;
+        }
+        result
+    }
+
+    /// The peer has ended its side.
+    fn end_input(&mut self, turn: &mut Turn<'_>) -> Next {
+        self.readable = false;
+        if self.phase == Phase::Handshaking {
+            return self.cut_off(turn);
+        }
+        let Some(session) = &mut self.session else { return Next::Wait };
+        session.handle_eof(turn, &mut self.out);
+        if session.state() == SessionState::Open {
+            return self.fail(turn, CloseReason::Io(ErrorKind::UnexpectedEof.into()));
+        }
+        Next::Wait
+    }
+
+    /// The octets ended. Without a close_notify alert before, anybody may have cut them off (RFC 8446 §6.1).
+    fn cut_off(&mut self, turn: &mut Turn<'_>) -> Next {
+        let text = match self.phase {
+            Phase::Handshaking => {
+                "the TLS handshake failed: the peer closed the connection; perhaps it does not speak TLS on this port"
+            }
+            _ if self.tls.as_ref().is_some_and(|tls| tls.peer_has_closed()) => return self.end_input(turn),
+            _ => "the connection was cut off: its octets ended without TLS's close_notify",
+        };
+        self.break_off(turn, io::Error::new(ErrorKind::ConnectionAborted, text))
+    }
+
+    /// TLS has failed: the peer is told as far as the socket takes it, and the session is told why.
+    fn break_off(&mut self, turn: &mut Turn<'_>, error: io::Error) -> Next {
+        let handshaking = self.phase == Phase::Handshaking;
+        if let Some(tls) = &mut self.tls {
+            if let Some(peer) = self.peer.take() {
+                tls.report_failure(&peer, &error);
+            }
+            // If this write fails the peer learns nothing; there is no other way to tell it.
+            let _ = self.socket.write(tls.pending());
+        }
+        self.part(turn, if handshaking { CloseReason::ConnectFailed(error) } else { CloseReason::Io(error) })
+    }
+
+    /// The loop's timer has fired: connect or handshake take too long, or the peer does not close.
+    pub(super) fn time_out(&mut self, turn: &mut Turn<'_>) {
+        let text = match self.phase {
+            Phase::Handshaking => "the TLS handshake did not end before its deadline",
+            _ => "the peer did not answer before the connect deadline",
+        };
+        let error = io::Error::new(ErrorKind::TimedOut, text);
+        if let (Some(tls), Some(peer)) = (&self.tls, self.peer.take()) {
+            tls.report_failure(&peer, &error);
+        }
+        self.fail(turn, CloseReason::ConnectFailed(error));
     }
 
     /// Feeds what was kept back while the session refused input.
@@ -227,7 +409,10 @@ impl Connection {
     }
 
     /// Collects the session's output and writes it: one system call, unless there is more than one call takes.
-    pub(super) fn finish_turn(&mut self, turn: &mut Turn<'_>) -> Next {
+    pub(super) fn finish_turn(&mut self, turn: &mut Turn<'_>, buffers: &mut Buffers) -> Next {
+        if self.phase == Phase::Handshaking {
+            return self.finish_handshake_turn(turn, buffers);
+        }
         let mut budget = WRITE_BUDGET;
         loop {
             let Some(session) = &mut self.session else {
@@ -235,26 +420,28 @@ impl Connection {
             };
             let was = session.state();
             session.finish_turn(turn, &mut self.out);
-            if self.out.is_empty() {
-                if session.state() == SessionState::Finished {
-                    return self.finish(turn);
+            let is_finished = session.state() == SessionState::Finished;
+            if !self.has_output() {
+                if !is_finished {
+                    return Next::Wait;
                 }
-                return Next::Wait;
+                if !self.tls.as_mut().is_some_and(|tls| tls.close()) {
+                    return self.part(turn, CloseReason::Finished);
+                }
             }
             if !self.writable {
                 return self.await_room(turn);
             }
-            let octets = self.out.len();
-            match self.write(turn.stats) {
+            match self.write(buffers, turn.stats) {
                 Ok(written) => {
                     budget = budget.saturating_sub(written);
-                    if written < octets && !self.writable {
+                    if !self.writable {
                         return self.await_room(turn);
                     }
                 }
                 Err(error) => return self.fail(turn, CloseReason::Io(error)),
             }
-            if self.out.is_empty() {
+            if !self.has_output() {
                 let Some(session) = &mut self.session else { return Next::Wait };
                 session.handle_flushed();
                 if was == SessionState::WriteOnly && session.state() == SessionState::Open {
@@ -270,6 +457,21 @@ impl Connection {
         }
     }
 
+    /// Writes what the handshake has to say.
+    fn finish_handshake_turn(&mut self, turn: &mut Turn<'_>, buffers: &mut Buffers) -> Next {
+        if self.session.as_ref().is_some_and(|session| session.state() == SessionState::Finished) {
+            return self.part(turn, CloseReason::Finished);
+        }
+        match self.write(buffers, turn.stats) {
+            Ok(_) => Next::Wait,
+            Err(error) => self.break_off(turn, error),
+        }
+    }
+
+    fn has_output(&self) -> bool {
+        !self.out.is_empty() || self.tls.as_ref().is_some_and(|tls| !tls.pending().is_empty())
+    }
+
     /// The kernel takes no more. A session that is done waits for that only so long: the peer may never read.
     fn await_room(&mut self, turn: &mut Turn<'_>) -> Next {
         let finished = self.session.as_ref().is_some_and(|session| session.state() == SessionState::Finished);
@@ -279,7 +481,11 @@ impl Connection {
         Next::Wait
     }
 
-    fn write(&mut self, stats: &mut LoopStats) -> io::Result<usize> {
+    /// Writes until nothing is left or the kernel takes no more. Returns how much of the output that was.
+    fn write(&mut self, buffers: &mut Buffers, stats: &mut LoopStats) -> io::Result<usize> {
+        if self.tls.is_some() {
+            return self.write_tls(buffers, stats);
+        }
         let mut written = 0;
         while !self.out.is_empty() {
             stats.writes += 1;
@@ -315,9 +521,46 @@ impl Connection {
         Ok(written)
     }
 
-    /// The session is done and everything is written: say so to the peer, and wait for it to close.
-    fn finish(&mut self, turn: &mut Turn<'_>) -> Next {
-        self.close_session(turn, CloseReason::Finished);
+    /// [`write`](Self::write) for a connection with TLS.
+    fn write_tls(&mut self, buffers: &mut Buffers, stats: &mut LoopStats) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else { return Ok(0) };
+        let mut written = 0;
+        while self.writable {
+            let is_pending = !tls.pending().is_empty();
+            let ciphertext = if is_pending {
+                tls.pending()
+            } else if self.out.is_empty() {
+                break;
+            } else {
+                let octets = self.out.len();
+                let filled = tls.encrypt(&mut self.out, &mut buffers.plain, &mut buffers.octets)?;
+                written += octets - self.out.len();
+                &buffers.octets[..filled]
+            };
+            let length = ciphertext.len();
+            stats.writes += 1;
+            let (taken, interrupted) = match self.socket.write(ciphertext) {
+                Ok(taken) => (taken, false),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => (0, false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => (0, true),
+                Err(error) => return Err(error),
+            };
+            stats.octets_written += taken as u64;
+            // If it is full, room in the socket's buffer raises an edge.
+            self.writable = taken == length || interrupted;
+            if is_pending {
+                tls.advance(taken);
+            } else {
+                tls.keep_pending(&buffers.octets[taken..length]);
+            }
+        }
+        Ok(written)
+    }
+
+    /// The session is done and everything is written, or TLS has failed: tell the peer that nothing more comes, and
+    /// wait for it to close.
+    fn part(&mut self, turn: &mut Turn<'_>, reason: CloseReason) -> Next {
+        self.close_session(turn, reason);
         self.phase = Phase::Lingering;
         self.input = Vec::new();
         if self.socket.shutdown_write().is_err() {
@@ -376,10 +619,10 @@ fn keep(input: &mut Vec<u8>, rest: &[u8]) {
 mod tests {
     use std::io::Write;
 
-    use super::super::EventLoop;
     use super::super::mailbox::Token;
     use super::super::session::Audit;
     use super::super::timers::Timers;
+    use super::super::{EventLoop, LoopOptions};
     use super::*;
 
     /// Takes every octet as so many calls.
@@ -419,15 +662,19 @@ mod tests {
         let (accepted, _) = listener.accept().unwrap();
         accepted.set_nonblocking(true).unwrap();
         let socket = Socket::Tcp(mio::net::TcpStream::from_std(accepted));
-        let mut connection = Connection::accepted(socket, Box::new(Calls { per_octet, begun: 0 }));
-        let (_, handle) = EventLoop::new(Default::default()).unwrap();
+        let mut connection = Connection::accepted(
+            socket,
+            Box::new(Calls { per_octet, begun: 0 }),
+            Security::None(SecurityLevel::None),
+        );
+        let (_, handle) = EventLoop::new(LoopOptions::default()).unwrap();
         let now = Instant::now();
         let mut timers = Timers::new(now);
         let token = Token { index: 0, generation: 0 };
         connection.phase = Phase::Open;
-        let mut stats = LoopStats::default();
-        let mut turn = Turn { now, token, handle: &handle, timers: &mut timers, stats: &mut stats };
-        connection.read(&mut turn, &mut [0; 100])
+        let stats = &mut LoopStats::default();
+        let mut turn = Turn { now, token, handle: &handle, timers: &mut timers, stats };
+        connection.read(&mut turn, &mut Buffers { octets: vec![0; 100], plain: Vec::new() })
     }
 
     #[test]

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::clock;
-use super::connection::{Connection, Edge, Next};
+use super::connection::{Buffers, Connection, Edge, Next};
 use super::listener::{Accepted, Listener};
 use super::mailbox::{self, EnteredThread, LoopHandle, Mailbox, Message, Note, Token};
+use super::peer::PeerAddress;
 #[cfg(test)]
 use super::session::Audit;
 use super::session::{CloseReason, Ring, Session, Task, Turn};
@@ -44,7 +45,7 @@ pub(crate) struct EventLoop {
     poll: mio::Poll,
     events: mio::Events,
     mailbox: Mailbox,
-    buffer: Vec<u8>,
+    buffers: Buffers,
     /// Connections and listeners to go on with although no event came: their budget was used up.
     again: Vec<Token>,
     /// Connections whose session was called this turn.
@@ -88,7 +89,7 @@ impl EventLoop {
             poll,
             events: mio::Events::with_capacity(EVENTS),
             mailbox,
-            buffer: vec![0; READ_BUFFER],
+            buffers: Buffers { octets: vec![0; READ_BUFFER], plain: Vec::new() },
             again: Vec::new(),
             touched: Vec::new(),
             parts: Parts {
@@ -315,11 +316,8 @@ impl EventLoop {
         match connection.connected() {
             Ok(None) => {}
             Ok(Some(peer)) => {
-                if let Some(timer) = connection.timer.take() {
-                    turn.timers.cancel(timer);
-                }
                 connection.set_ready(Edge { readable: true, read_closed: false, writable: true });
-                connection.open(&mut turn, peer);
+                self.start(token, peer);
                 // What the peer sent at once has raised the same edge as the end of the connect.
                 self.read(token);
             }
@@ -330,9 +328,16 @@ impl EventLoop {
         }
     }
 
+    /// The socket is connected.
+    fn start(&mut self, token: Token, peer: PeerAddress) {
+        let next = self.parts.drive(token, |connection, turn| connection.start(turn, peer));
+        self.touch(token);
+        self.follow(token, next);
+    }
+
     fn read(&mut self, token: Token) {
-        let buffer = &mut self.buffer;
-        let next = self.parts.drive(token, |connection, turn| connection.read(turn, buffer));
+        let buffers = &mut self.buffers;
+        let next = self.parts.drive(token, |connection, turn| connection.read(turn, buffers));
         self.touch(token);
         self.follow(token, next);
     }
@@ -358,11 +363,7 @@ impl EventLoop {
                 Ring::Listener(token) => self.accept(token),
                 Ring::Connection(token) => {
                     if let Some((connection, mut turn)) = self.parts.connection(token) {
-                        let timed_out = io::Error::new(
-                            io::ErrorKind::TimedOut,
-                            "the peer did not answer before the connect deadline",
-                        );
-                        guard(|| connection.fail(&mut turn, CloseReason::ConnectFailed(timed_out)));
+                        guard(|| connection.time_out(&mut turn));
                         self.remove(token);
                     }
                 }
@@ -422,22 +423,19 @@ impl EventLoop {
             match message {
                 Message::Note(note) => self.handle_note(note),
                 Message::Main => thread.set_main(),
-                Message::Adopt(socket, peer, session) => {
-                    let connection = Connection::accepted(socket, session);
+                Message::Adopt(socket, peer, session, security) => {
+                    let connection = Connection::accepted(socket, session, security);
                     if let Some(token) = self.insert_connection(connection) {
-                        if let Some((connection, mut turn)) = self.parts.connection(token) {
-                            connection.open(&mut turn, peer);
-                        }
-                        self.touch(token);
+                        self.start(token, peer);
                     }
                 }
-                Message::Connect(address, deadline, session) => match Socket::connect(&address) {
+                Message::Connect(address, deadline, session, security) => match Socket::connect(&address) {
                     Ok(socket) => {
                         if let Some(timeout) = session.user_timeout() {
                             // Without the option a dead peer is noticed by keepalive alone.
                             let _ = socket.set_user_timeout(timeout);
                         }
-                        self.start_connect(socket, deadline, session);
+                        self.start_connect(Connection::connecting(socket, session, security), deadline);
                     }
                     Err(error) => self.refuse(session, CloseReason::ConnectFailed(error)),
                 },
@@ -485,8 +483,8 @@ impl EventLoop {
         self.accept(token);
     }
 
-    fn start_connect(&mut self, socket: Socket, deadline: Instant, session: Box<dyn Session>) {
-        if let Some(token) = self.insert_connection(Connection::connecting(socket, session)) {
+    fn start_connect(&mut self, connection: Connection, deadline: Instant) {
+        if let Some(token) = self.insert_connection(connection) {
             let timer = self.parts.timers.set(deadline, Ring::Connection(token));
             if let Some((connection, _)) = self.parts.connection(token) {
                 connection.timer = Some(timer);
@@ -532,7 +530,8 @@ impl EventLoop {
             if connection.is_connecting() {
                 continue;
             }
-            let next = self.parts.drive(token, Connection::finish_turn);
+            let buffers = &mut self.buffers;
+            let next = self.parts.drive(token, |connection, turn| connection.finish_turn(turn, buffers));
             self.follow(token, next);
         }
         if self.touched.is_empty() {

@@ -14,10 +14,12 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use super::address::Address;
 use super::mailbox::{ListenerId, LoopHandle};
+use super::peer::PeerAddress;
+use super::security::Security;
 use super::session::Session;
 #[cfg(test)]
 use super::simulation::{Network, WireListener};
-use super::socket::{Peer, Socket, set_tcp_user_timeout};
+use super::socket::{Socket, set_tcp_user_timeout};
 
 /// Connections that the kernel completes and holds until they are accepted: what a burst of clients may need.
 const BACKLOG: i32 = 4096;
@@ -28,9 +30,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// Accepts before other sockets of the loop get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// Makes the session of an accepted connection, or refuses it.
+/// Makes the session of an accepted connection and says what secures it, or refuses it.
 pub(crate) trait SessionFactory: Send + Sync {
-    fn accept(&self, peer: &Peer) -> Option<Box<dyn Session>>;
+    fn accept(&self, peer: &PeerAddress) -> Option<(Box<dyn Session>, Security)>;
     /// Accepting failed, for lack of descriptors or memory; it is tried again after a pause.
     fn handle_accept_error(&self, error: &io::Error);
 }
@@ -183,8 +185,8 @@ impl Listener {
                 Ok((socket, peer)) => {
                     self.backoff = MIN_BACKOFF;
                     // A refused connection is closed by the drop of its socket.
-                    if let Some(session) = self.bound.factory.accept(&peer) {
-                        self.choose_loop().adopt(socket, peer, session);
+                    if let Some((session, security)) = self.bound.factory.accept(&peer) {
+                        self.choose_loop().adopt(socket, peer, session, security);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::All,
@@ -206,15 +208,15 @@ impl Listener {
         Accepted::More
     }
 
-    fn accept_one(&self) -> io::Result<(Socket, Peer)> {
+    fn accept_one(&self) -> io::Result<(Socket, PeerAddress)> {
         match &self.bound.kind {
             Kind::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
-                Ok((Socket::Tcp(stream), Peer::Tcp(peer)))
+                Ok((Socket::Tcp(stream), PeerAddress::Tcp(peer)))
             }
             Kind::Unix(listener) => {
                 let (stream, peer) = listener.accept()?;
-                Ok((Socket::Unix(stream), Peer::Unix(peer.as_pathname().map(Into::into))))
+                Ok((Socket::Unix(stream), PeerAddress::Unix(peer.as_pathname().map(Into::into))))
             }
             #[cfg(test)]
             Kind::Wire(listener) => {
@@ -260,7 +262,7 @@ mod tests {
     }
 
     impl SessionFactory for Refuse {
-        fn accept(&self, _peer: &Peer) -> Option<Box<dyn Session>> {
+        fn accept(&self, _peer: &PeerAddress) -> Option<(Box<dyn Session>, Security)> {
             self.refused.fetch_add(1, Ordering::Relaxed);
             None
         }

@@ -15,8 +15,10 @@ use crossbeam_channel::{Receiver, Sender};
 use super::address::Address;
 use super::alarm::Alarm;
 use super::listener::BoundListener;
+use super::peer::PeerAddress;
+use super::security::Security;
 use super::session::{Session, Task};
-use super::socket::{Peer, Socket};
+use super::socket::Socket;
 use super::stats::LoopStats;
 
 /// A place on a loop: index and generation, so that a note to what is gone reaches nobody else.
@@ -41,8 +43,8 @@ pub(super) enum Message {
     Note(Note),
     /// The future of `block_on` wants to be polled.
     Main,
-    Adopt(Socket, Peer, Box<dyn Session>),
-    Connect(Address, Instant, Box<dyn Session>),
+    Adopt(Socket, PeerAddress, Box<dyn Session>, Security),
+    Connect(Address, Instant, Box<dyn Session>, Security),
     Listen(ListenerId, BoundListener),
     CloseListener(ListenerId),
     Spawn(Box<dyn Task>),
@@ -153,15 +155,28 @@ impl LoopHandle {
     }
 
     /// Takes over a connected socket.
-    pub(crate) fn adopt(&self, socket: Socket, peer: Peer, session: Box<dyn Session>) {
+    pub(crate) fn adopt(
+        &self,
+        socket: Socket,
+        peer: PeerAddress,
+        session: Box<dyn Session>,
+        security: Security,
+    ) {
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
-        self.post(Message::Adopt(socket, peer, session));
+        self.post(Message::Adopt(socket, peer, session, security));
     }
 
-    /// Connects without blocking; the session learns how it went by `handle_open` or `handle_closed`.
-    pub(crate) fn connect(&self, address: Address, deadline: Instant, session: Box<dyn Session>) {
+    /// Connects without blocking; the session learns how it went by `handle_open` or `handle_closed`. By the deadline
+    /// the connection has to be secured, too.
+    pub(crate) fn connect(
+        &self,
+        address: Address,
+        deadline: Instant,
+        session: Box<dyn Session>,
+        security: Security,
+    ) {
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
-        self.post(Message::Connect(address, deadline, session));
+        self.post(Message::Connect(address, deadline, session, security));
     }
 
     pub(crate) fn listen(&self, id: ListenerId, listener: BoundListener) {

@@ -8,7 +8,7 @@ use lariat_frame::WriteBuf;
 
 use super::alarm::Alarm;
 use super::mailbox::{LoopHandle, Note, Token};
-use super::socket::Peer;
+use super::peer::Peer;
 use super::stats::LoopStats;
 use super::timers::{TimerId, Timers};
 
@@ -27,7 +27,7 @@ pub(crate) struct Turn<'a> {
 pub(super) enum Ring {
     /// `handle_timer` of the session or task.
     Session(Note),
-    /// The loop's own: a connect that takes too long, or a closed socket that lingers.
+    /// The loop's own: a connect or handshake that takes too long, or a closed socket that lingers.
     Connection(Token),
     /// The loop's own: a listener may accept again.
     Listener(Token),
@@ -50,7 +50,9 @@ impl Turn<'_> {
 ///
 /// After any batch of the `handle_*` calls the loop calls [`Session::finish_turn`] once and then writes `out`.
 pub(crate) trait Session: Send {
-    /// The socket is connected. Called once, before anything else.
+    /// The socket is on its loop, and what secures it begins. Called once, before anything else.
+    fn handle_start(&mut self, _turn: &mut Turn<'_>) {}
+    /// The socket is connected, and secured if it is to be. Called once, before any octets.
     fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, peer: Peer);
     /// Octets arrived. Returns how many were consumed; the rest is shown again, in front of what arrives next.
     fn handle_input(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, input: &[u8]) -> usize;
@@ -108,7 +110,7 @@ pub(crate) enum SessionState {
 pub(crate) enum CloseReason {
     /// The session said [`SessionState::Finished`].
     Finished,
-    /// The connect failed, or took too long ([`io::ErrorKind::TimedOut`]).
+    /// The connect or the handshake failed, or took too long ([`io::ErrorKind::TimedOut`]).
     ConnectFailed(io::Error),
     /// Reading or writing failed.
     Io(io::Error),

@@ -1,8 +1,7 @@
-//! A connected stream socket: TCP or Unix. A TLS session will be a further kind here: the loop sees octets only.
+//! A connected stream socket: TCP or Unix.
 
-use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::linux::net::SocketAddrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use mio::{Interest, Registry};
 use socket2::{Domain, Protocol, SockRef, Type};
 
 use super::Address;
+use super::peer::PeerAddress;
 #[cfg(test)]
 use super::simulation::{Network, WireSocket};
 
@@ -45,26 +45,6 @@ pub(crate) fn check_busy_poll(microseconds: u32) -> io::Result<()> {
     socket.set_busy_poll(microseconds)
 }
 
-/// Who is at the other end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Peer {
-    /// The peer's IP address and port.
-    Tcp(SocketAddr),
-    /// A Unix socket, with the path the peer bound its own end to, which clients rarely do.
-    Unix(Option<PathBuf>),
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Peer::Tcp(address) => address.fmt(f),
-            Peer::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
-            Peer::Unix(None) => f.write_str("unix:"),
-        }
-    }
-}
-
 impl Socket {
     /// Starts to connect without blocking; the socket becomes writable when that has ended either way.
     pub(crate) fn connect(address: &Address) -> io::Result<Socket> {
@@ -83,7 +63,7 @@ impl Socket {
     }
 
     /// Whether a connect has ended: `Ok(None)` while it is under way.
-    pub(crate) fn connected(&self) -> io::Result<Option<Peer>> {
+    pub(crate) fn connected(&self) -> io::Result<Option<PeerAddress>> {
         let error = match self {
             Socket::Tcp(stream) => stream.take_error()?,
             Socket::Unix(stream) => stream.take_error()?,
@@ -100,11 +80,11 @@ impl Socket {
         }
     }
 
-    pub(crate) fn peer_address(&self) -> io::Result<Peer> {
+    pub(crate) fn peer_address(&self) -> io::Result<PeerAddress> {
         match self {
-            Socket::Tcp(stream) => stream.peer_addr().map(Peer::Tcp),
+            Socket::Tcp(stream) => stream.peer_addr().map(PeerAddress::Tcp),
             Socket::Unix(stream) => {
-                stream.peer_addr().map(|peer| Peer::Unix(peer.as_pathname().map(PathBuf::from)))
+                stream.peer_addr().map(|peer| PeerAddress::Unix(peer.as_pathname().map(PathBuf::from)))
             }
             #[cfg(test)]
             Socket::Wire(wire) => Ok(wire.peer()),

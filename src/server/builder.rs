@@ -17,6 +17,9 @@ use crate::Error;
 use crate::call::interceptor::{Chain, Interceptor};
 use crate::call::stats::{StatsHandler, StatsHandlers};
 use crate::call::{Inbound, Outbound, Wait};
+use crate::credentials::ServerCredentials;
+#[cfg(feature = "tls")]
+use crate::credentials::ServerTls;
 use crate::engine::Engine;
 use crate::net::{Address, BoundListener, ListenerId, descriptor_limit, on_event_loop};
 use crate::rpc::{DEFAULT_MAX_RECEIVE_SIZE, Raw, Status, trailers};
@@ -27,7 +30,7 @@ const MIN_WINDOW: u32 = 65_535;
 /// Builds a [`Server`].
 pub struct ServerBuilder {
     engine: Option<Engine>,
-    secure: bool,
+    credentials: Option<ServerCredentials>,
     router: Router,
     interceptors: Chain,
     stats: StatsHandlers,
@@ -44,6 +47,7 @@ pub(super) struct Shared {
     pub(super) http2: Arc<Config>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) counters: Counters,
+    pub(super) credentials: ServerCredentials,
     /// The trailers of calls that ended well, made once.
     pub(super) ok: Arc<HeaderList>,
 }
@@ -60,7 +64,7 @@ impl Default for ServerBuilder {
     fn default() -> Self {
         ServerBuilder {
             engine: None,
-            secure: false,
+            credentials: None,
             router: Router::default(),
             interceptors: Chain::default(),
             stats: StatsHandlers::default(),
@@ -84,8 +88,19 @@ impl Default for ServerBuilder {
 
 impl ServerBuilder {
     /// Serves without TLS (HTTP/2 with prior knowledge).
-    pub fn plaintext(mut self) -> Self {
-        self.secure = true;
+    pub fn plaintext(self) -> Self {
+        self.credentials(ServerCredentials::plaintext())
+    }
+
+    /// Serves over TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(self, tls: ServerTls) -> Self {
+        self.credentials(tls)
+    }
+
+    /// What secures connections. [`plaintext`](Self::plaintext) and `tls` are short for this.
+    pub fn credentials(mut self, credentials: impl Into<ServerCredentials>) -> Self {
+        self.credentials = Some(credentials.into());
         self
     }
 
@@ -227,9 +242,8 @@ impl ServerBuilder {
     ///
     /// As [`bind`](Self::bind).
     pub fn bind_address(self, address: &Address) -> Result<Server, Error> {
-        if !self.secure {
-            return Err(Error::SecurityNotChosen { what: "server" });
-        }
+        let credentials = self.credentials.ok_or(Error::SecurityNotChosen { what: "server" })?;
+        credentials.check()?;
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -252,6 +266,7 @@ impl ServerBuilder {
             http2: Arc::new(self.http2),
             sessions,
             counters: Counters::default(),
+            credentials,
             ok: trailers::ok_template(),
         });
         let mut server = Server { engine, shared, listeners: Vec::new() };

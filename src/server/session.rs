@@ -17,7 +17,9 @@ use super::responder::Responder;
 use super::shutdown::Phase;
 use super::stats::Counted;
 use crate::call::{CallContext, Link};
-use crate::net::{CloseReason, LazyTimer, Note, Peer, Session, SessionFactory, SessionState, Turn};
+use crate::net::{
+    CloseReason, LazyTimer, Note, Peer, PeerAddress, Security, Session, SessionFactory, SessionState, Turn,
+};
 use crate::rpc::{Cardinality, Metadata, PREFIX_LEN, Payload, Rejection, RequestHead, ServerCall, Status};
 
 /// The slot of the connection's own timer.
@@ -56,13 +58,15 @@ impl Drop for Acceptor {
 }
 
 impl SessionFactory for Acceptor {
-    fn accept(&self, _peer: &Peer) -> Option<Box<dyn Session>> {
-        let id = self.shared.sessions.admit(self.shared.options.max_connections);
+    fn accept(&self, peer: &PeerAddress) -> Option<(Box<dyn Session>, Security)> {
+        let security = self.shared.credentials.secure(peer).ok();
+        let id =
+            security.as_ref().and_then(|_| self.shared.sessions.admit(self.shared.options.max_connections));
         self.shared.counters.count(|stats| match id {
             Some(_) => stats.connections_accepted += 1,
             None => stats.connections_refused += 1,
         });
-        Some(Box::new(ServerSession::new(Arc::clone(&self.shared), id?)))
+        Some((Box::new(ServerSession::new(Arc::clone(&self.shared), id?)), security?))
     }
 
     fn handle_accept_error(&self, _error: &io::Error) {
@@ -74,8 +78,10 @@ impl SessionFactory for Acceptor {
 pub(super) struct ServerSession {
     shared: Arc<Shared>,
     id: u64,
-    /// Made when the socket is on its loop.
+    /// Made when the connection is secured.
     open: Option<Open>,
+    /// The server was stopped before that.
+    ended: bool,
 }
 
 struct Open {
@@ -124,7 +130,7 @@ impl Call {
 
 impl ServerSession {
     fn new(shared: Arc<Shared>, id: u64) -> Self {
-        ServerSession { shared, id, open: None }
+        ServerSession { shared, id, open: None, ended: false }
     }
 }
 
@@ -136,9 +142,13 @@ impl Drop for ServerSession {
 }
 
 impl Session for ServerSession {
+    fn handle_start(&mut self, turn: &mut Turn<'_>) {
+        self.ended = self.shared.sessions.open(self.id, server_link(turn)) != Phase::Serving;
+    }
+
     fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, peer: Peer) {
-        let link = Link { handle: turn.handle.clone(), note: Note { token: turn.token, slot: SERVER_SLOT } };
-        let phase = self.shared.sessions.open(self.id, link.clone());
+        let link = server_link(turn);
+        let phase = self.shared.sessions.phase();
         let seed = self.id ^ u64::from(std::process::id()) << 32;
         let http2 = Connection::server(Arc::clone(&self.shared.http2), turn.now, seed, out);
         let mut open = Open {
@@ -173,7 +183,10 @@ impl Session for ServerSession {
     }
 
     fn handle_wake(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, slot: u32) {
-        let Some(open) = &mut self.open else { return };
+        let Some(open) = &mut self.open else {
+            self.ended |= slot == SERVER_SLOT;
+            return;
+        };
         if slot == SERVER_SLOT {
             let phase = open.shared.sessions.phase();
             open.enter_phase(turn, out, phase);
@@ -237,6 +250,9 @@ impl Session for ServerSession {
             }
             open.timer.cancel(turn);
             open.rest_timer.cancel(turn);
+        } else if matches!(reason, CloseReason::ConnectFailed(_)) {
+            let ended = "the handshake failed";
+            self.shared.counters.count(|stats| *stats.connections_ended.entry(ended).or_default() += 1);
         }
     }
 
@@ -244,6 +260,7 @@ impl Session for ServerSession {
         match &self.open {
             Some(open) if open.http2.is_closed() => SessionState::Finished,
             Some(open) if !open.http2.wants_input() => SessionState::WriteOnly,
+            None if self.ended => SessionState::Finished,
             _ => SessionState::Open,
         }
     }
@@ -662,6 +679,11 @@ fn lost(reason: &CloseReason) -> &'static str {
             "the connection was lost"
         }
     }
+}
+
+/// Where the server tells the session that it stops.
+fn server_link(turn: &Turn<'_>) -> Link {
+    Link { handle: turn.handle.clone(), note: Note { token: turn.token, slot: SERVER_SLOT } }
 }
 
 fn keep<T>(kept: &mut Vec<T>, value: T) {

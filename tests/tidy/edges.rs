@@ -14,20 +14,29 @@ struct Part {
 }
 
 /// The parts of the root package: the modules of `src/lib.rs`.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     Part { name: "rpc", parts: &["frame"], packages: &["base64", "bytes", "prost"] },
-    Part { name: "net", parts: &["frame"], packages: &["crossbeam_channel", "mio", "slab", "socket2"] },
+    Part {
+        name: "net",
+        parts: &["frame"],
+        packages: &["crossbeam_channel", "mio", "rustls", "rustls_pki_types", "slab", "socket2", "webpki"],
+    },
     Part { name: "call", parts: &["frame", "http2", "rpc", "net"], packages: &["bytes"] },
     Part { name: "engine", parts: &["net", "call"], packages: &["core_affinity"] },
     Part { name: "blocking", parts: &["call"], packages: &["crossbeam_channel"] },
     Part { name: "error", parts: &["net"], packages: &[] },
+    Part {
+        name: "credentials",
+        parts: &["rpc", "net", "call", "error"],
+        packages: &["rustls", "rustls_native_certs", "rustls_pki_types", "webpki"],
+    },
     Part { name: "client", parts: SIDE, packages: &["bytes", "prost", "serde_json", "slab", "xxhash_rust"] },
     Part { name: "server", parts: SIDE, packages: &["bytes", "slab"] },
     Part { name: "services", parts: &["rpc", "call", "server"], packages: &["bytes", "prost"] },
 ];
 
 /// What either side of a call may import: everything below, never the other side.
-const SIDE: &[&str] = &["frame", "http2", "rpc", "net", "call", "engine", "blocking", "error"];
+const SIDE: &[&str] = &["frame", "http2", "rpc", "net", "call", "engine", "blocking", "error", "credentials"];
 
 /// Of `frame` the event loops need the output buffer and nothing that knows what a frame is.
 const NET_IMPORTS_OF_FRAME: &str = "WriteBuf";
@@ -50,6 +59,10 @@ const CRATES: [(&str, &[&str]); 9] = [
             "lariat-http2",
             "mio",
             "prost",
+            "rustls",
+            "rustls-native-certs",
+            "rustls-pki-types",
+            "rustls-webpki",
             "serde_json",
             "slab",
             "socket2",

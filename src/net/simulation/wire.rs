@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Random;
 use super::network::Network;
 use crate::net::connection::Edge;
-use crate::net::socket::Peer;
+use crate::net::peer::PeerAddress;
 
 /// Octets that a socket takes before the other end has read any: small, so that writers often have to wait.
 const CAPACITY: usize = 48 * 1024;
@@ -318,7 +318,7 @@ fn latency(weather: &Weather, random: &mut Random) -> Duration {
 }
 
 impl WireSocket {
-    pub(crate) fn connected(&self) -> io::Result<Option<Peer>> {
+    pub(crate) fn connected(&self) -> io::Result<Option<PeerAddress>> {
         self.network.with(|state| {
             let wire = &state.wires[self.wire];
             if wire.refused {
@@ -328,8 +328,8 @@ impl WireSocket {
         })
     }
 
-    pub(crate) fn peer(&self) -> Peer {
-        Peer::Tcp(([127, 0, 0, 1], 1024 + self.wire as u16).into())
+    pub(crate) fn peer(&self) -> PeerAddress {
+        PeerAddress::Tcp(([127, 0, 0, 1], 1024 + self.wire as u16).into())
     }
 
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -390,7 +390,7 @@ impl WireListener {
         });
     }
 
-    pub(crate) fn accept(&self) -> io::Result<(WireSocket, Peer)> {
+    pub(crate) fn accept(&self) -> io::Result<(WireSocket, PeerAddress)> {
         let wire = self.network.with(|state| state.listeners[self.index].backlog.pop_front());
         let Some(wire) = wire else { return Err(ErrorKind::WouldBlock.into()) };
         let socket = WireSocket { network: self.network.clone(), wire, end: 1 };

@@ -1,0 +1,52 @@
+//! Credentials: what secures a connection and shows who is at its ends, and what shows who makes a call.
+//!
+//! [`ChannelCredentials`] and [`ServerCredentials`] are of one of three kinds: TLS (`ClientTls`, `ServerTls`, with the
+//! feature `tls`, which is on by default), local (a Unix socket or a loopback address, which the operating system
+//! protects), or none at all (plaintext). The builders' `tls(..)` and `plaintext()` are short for `credentials(..)`
+//! with one of them.
+//!
+//! Certificates and keys are values: an `Identity` is a certificate chain with its key, `RootCertificates` are the
+//! authorities that are trusted, `RevocationLists` name the certificates that are not valid any more. Wherever one is
+//! asked for, a `Provider` may be given instead, which brings a new value when its files change or its function says
+//! so. Connections made from then on use it; those that exist go on.
+//!
+#![cfg_attr(feature = "tls", doc = "```no_run")]
+#![cfg_attr(not(feature = "tls"), doc = "```ignore")]
+//! use lariat::credentials::{ClientTls, Identity, Provider, RootCertificates, ServerTls};
+//! use lariat::{Channel, Server};
+//!
+//! // A server whose certificate may be replaced while it runs, and whose clients must have one as well.
+//! let server = Server::builder()
+//!     .tls(
+//!         ServerTls::new(Provider::<Identity>::watch("server.pem", "server.key")?)
+//!             .require_client_certificates(RootCertificates::from_pem_file("clients-ca.pem")?),
+//!     )
+//!     .bind("[::]:443")?;
+//!
+//! // A client that trusts one authority, and has a certificate of its own.
+//! let channel = Channel::builder("dns:///greeter.example")
+//!     .tls(
+//!         ClientTls::new()
+//!             .roots(RootCertificates::from_pem_file("ca.pem")?)
+//!             .identity(Identity::from_pem_files("client.pem", "client.key")?),
+//!     )
+//!     .build()?;
+//! # Ok::<(), lariat::Error>(())
+//! ```
+
+mod channel;
+mod server;
+#[cfg(feature = "tls")]
+mod tls;
+
+pub use channel::ChannelCredentials;
+pub use server::ServerCredentials;
+#[cfg(feature = "tls")]
+pub use tls::{
+    ClientTls, Identity, PresentedCertificates, Provider, RevocationLists, RootCertificates, ServerTls,
+};
+
+pub use crate::error::CredentialsError;
+pub use crate::net::SecurityLevel;
+#[cfg(feature = "tls")]
+pub use crate::net::{TlsInfo, TlsVersion};
