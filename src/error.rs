@@ -97,7 +97,6 @@ pub struct CredentialsError {
 }
 
 impl CredentialsError {
-    #[cfg(feature = "tls")]
     pub(crate) fn new(what: impl fmt::Display, why: impl Into<String>, advice: impl Into<String>) -> Self {
         CredentialsError { what: what.to_string(), why: why.into(), advice: advice.into() }
     }

@@ -2,6 +2,7 @@
 //! waiting for any of it.
 
 mod cancellation;
+mod credentials;
 mod inbound;
 pub mod interceptor;
 mod link;
@@ -14,6 +15,8 @@ pub mod stats;
 mod wait;
 
 pub use cancellation::{CancellationToken, Cancelled};
+pub(crate) use credentials::SharedCallCredentials;
+pub use credentials::{CallCredentials, CallTarget, MetadataFuture};
 pub use inbound::Inbound;
 pub(crate) use inbound::{Receiver, decode};
 pub(crate) use link::{Carrier, Link};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::CancellationToken;
+use super::{CallCredentials, CancellationToken, SharedCallCredentials};
 use crate::net::Peer;
 use crate::rpc::Metadata;
 
@@ -28,6 +28,7 @@ pub(crate) struct CallOptions {
     /// Beside the timeout: the earlier of the two holds.
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancellation: Option<CancellationToken>,
+    pub(crate) credentials: Option<SharedCallCredentials>,
 }
 
 /// What a handler was called with: a [`Request`] or an [`Inbound`](super::Inbound).
@@ -188,6 +189,13 @@ impl<T> Request<T> {
     /// On a client: the largest request message the call sends, in octets. Default: the channel's.
     pub fn with_max_send_message_size(mut self, octets: usize) -> Self {
         self.options.max_send_message_size = Some(octets);
+        self
+    }
+
+    /// On a client: shows the server by these who makes the call, beside the channel's call credentials. They go over
+    /// connections alone that are as secure as they require.
+    pub fn with_call_credentials(mut self, credentials: impl CallCredentials) -> Self {
+        self.options.credentials = Some(SharedCallCredentials(Arc::new(credentials)));
         self
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lariat_http2::{Config as Http2Config, Keepalive};
 
+use super::authorization;
 use super::backoff::{BackoffConfig, LONGEST_WAIT};
 use super::balancer::{self, BalancerBuilder};
 use super::connectivity::ConnectivityState;
@@ -26,7 +27,7 @@ use super::watch_stream::WatchMethods;
 use crate::Error;
 use crate::call::interceptor::{Chain, EncodedMessage, Interceptor, Octets};
 use crate::call::stats::{StatsHandler, StatsHandlers};
-use crate::call::{CallOptions, Inbound, Outbound, Receiver, Request};
+use crate::call::{CallCredentials, CallOptions, Inbound, Outbound, Receiver, Request};
 use crate::credentials::ChannelCredentials;
 #[cfg(feature = "tls")]
 use crate::credentials::ClientTls;
@@ -52,6 +53,8 @@ struct Shared {
     control: Arc<Control>,
     target: String,
     scheme: &'static str,
+    /// What shows the server who makes the calls.
+    call_credentials: Option<Arc<dyn CallCredentials>>,
     authority: Arc<str>,
     user_agent: Arc<str>,
     defaults: CallOptions,
@@ -249,6 +252,7 @@ impl Channel {
             wait_for_ready: options.wait_for_ready.or(defaults.wait_for_ready),
             max_receive_message_size: options.max_receive_message_size.or(defaults.max_receive_message_size),
             responses,
+            credentials: options.credentials,
             body,
             receiver,
         });
@@ -262,9 +266,22 @@ impl Channel {
                 let wire = Wire::new(self.clone(), &pending);
                 interception::start(&self.shared.engine.choose_loop(), Arc::clone(chain), wire, pending);
             }
-            (Ok(()), _) => self.shared.control.start(pending),
+            (Ok(()), _) => self.attempt(pending),
         }
         call
+    }
+
+    /// Sends a call, behind what call credentials there are.
+    fn attempt(&self, call: PendingCall) {
+        let Shared { control, engine, authority, call_credentials, .. } = &*self.shared;
+        let own = call.credentials.as_ref().map(|credentials| &credentials.0);
+        let Some(credentials) = authorization::combine(call_credentials.as_ref(), own) else {
+            return control.start(call);
+        };
+        let target = authorization::target(authority, call.method.path());
+        let control = Arc::clone(control);
+        let start = move |call| control.start(call);
+        authorization::authorize(&engine.choose_loop(), credentials, &target, call, start);
     }
 
     /// Makes a call with one request over the wire, behind the interceptors.
@@ -554,7 +571,7 @@ impl ChannelBuilder {
             (None, Some(name)) => name.into(),
             (None, None) => self.registry.default_authority(&target).into(),
         };
-        let scheme = credentials.scheme();
+        let (scheme, call_credentials) = (credentials.scheme(), credentials.call_credentials());
         let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
         let home = engine.choose_loop();
         let seed = seed();
@@ -603,6 +620,7 @@ impl ChannelBuilder {
             control,
             target: self.target,
             scheme,
+            call_credentials,
             authority,
             user_agent,
             defaults: self.defaults,

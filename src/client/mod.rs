@@ -5,6 +5,7 @@
 //! what a call reads: it asks the picker, and posts the call to the loop that owns the connection picked.
 
 pub mod attributes;
+mod authorization;
 pub mod backoff;
 pub mod balancer;
 pub mod call_config;

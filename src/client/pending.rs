@@ -8,8 +8,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::call::stats::{Begin, CallEvent, CallStats, StatsHandlers};
-use crate::call::{CallOptions, Carrier, MethodKind, OutboundStream, Receiver};
-use crate::net::clock;
+use crate::call::{CallOptions, Carrier, MethodKind, OutboundStream, Receiver, SharedCallCredentials};
+use crate::net::{SecurityLevel, clock};
 use crate::rpc::{
     Cardinality, Code, DEFAULT_MAX_RECEIVE_SIZE, Metadata, PREFIX_LEN, Payload, Status, check_send_len,
 };
@@ -32,6 +32,8 @@ pub(super) struct Call<R: ?Sized = dyn Receiver> {
     pub(super) wait_for_ready: Option<bool>,
     pub(super) max_receive_message_size: Option<usize>,
     pub(super) responses: Cardinality,
+    /// The credentials of this call alone.
+    pub(super) credentials: Option<SharedCallCredentials>,
     pub(super) body: Body,
     pub(super) receiver: R,
 }
@@ -101,6 +103,10 @@ pub(super) struct PendingCall {
     configured: bool,
     /// The server said once that it did not process the call, so that it was sent again.
     pub(super) refused_before: bool,
+    /// What call credentials add to the call; all of its attempts have it.
+    pub(super) added: Option<Box<Metadata>>,
+    /// What a connection has to protect that from.
+    pub(super) required_security: SecurityLevel,
     /// The receiver knows the outcome.
     told: bool,
     /// What a config selector decided.
@@ -144,6 +150,8 @@ impl PendingCall {
             is_bound: false,
             configured: false,
             refused_before: false,
+            added: None,
+            required_security: SecurityLevel::None,
             told: false,
             config: None,
             observer: None,
@@ -167,6 +175,7 @@ impl PendingCall {
         CallOptions {
             wait_for_ready: self.call.wait_for_ready,
             max_receive_message_size: self.call.max_receive_message_size,
+            credentials: self.call.credentials.clone(),
             ..CallOptions::default()
         }
     }
@@ -318,6 +327,8 @@ impl PendingCall {
             is_bound: false,
             configured: true,
             refused_before,
+            added: self.added.clone(),
+            required_security: self.required_security,
             told: false,
             config: self.config.clone(),
             observer: None,

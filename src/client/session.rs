@@ -10,12 +10,15 @@ use lariat_frame::{ErrorCode, WriteBuf};
 use lariat_http2::{Config, Connection, Event, HeaderBlock, HeadersKind, Initiator, OpenError, StreamKey};
 use slab::Slab;
 
+use super::authorization;
 use super::control::Control;
 use super::pending::{Body, PendingCall};
 use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::Link;
 use crate::call::stats::CallEvent;
-use crate::net::{Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn};
+use crate::net::{
+    Address, CloseReason, Inbox, LazyTimer, Note, Peer, SecurityLevel, Session, SessionState, TimerId, Turn,
+};
 use crate::rpc::{
     Cardinality, ClientCall, HeadersOutcome, KnownResponse, Metadata, PREFIX_LEN, Status, Violation,
     request_head,
@@ -108,6 +111,7 @@ pub(super) struct ClientSession {
 struct Open {
     http2: Connection,
     link: Link,
+    security: SecurityLevel,
     calls: Slab<ActiveCall>,
     /// How many of the calls are the channel's own.
     bound: usize,
@@ -317,12 +321,13 @@ impl ClientSession {
 }
 
 impl Session for ClientSession {
-    fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, _peer: Peer) {
+    fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, peer: Peer) {
         let note = Note { token: turn.token, slot: INBOX_SLOT };
         let seed = self.control.next_seed();
         self.open = Some(Open {
             http2: Connection::client(Arc::clone(&self.config), turn.now, seed, out),
             link: Link { handle: turn.handle.clone(), note },
+            security: peer.security_level(),
             calls: Slab::new(),
             bound: 0,
             waiting: VecDeque::new(),
@@ -494,6 +499,14 @@ impl Open {
                 return None;
             };
             request_head::push_timeout(left, &mut self.fields);
+        }
+        if let Some(added) = &call.added {
+            if call.required_security > self.security {
+                let status = authorization::insecure(call.required_security, self.security);
+                call.fail(status);
+                return None;
+            }
+            added.write_to(&mut self.fields);
         }
         call.metadata.write_to(&mut self.fields);
         let head = call.method.head(call.subtype);

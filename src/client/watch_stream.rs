@@ -130,6 +130,7 @@ impl WatchStream {
             wait_for_ready: None,
             max_receive_message_size: Some(DEFAULT_MAX_RECEIVE_SIZE),
             responses: Cardinality::Many,
+            credentials: None,
             body: Body::Message(framed(&request)),
             receiver: WatchStream {
                 control: Arc::downgrade(control),

@@ -34,18 +34,25 @@
 //! # Ok::<(), lariat::Error>(())
 //! ```
 
+mod bearer;
 mod channel;
+mod composite;
+mod jwt_file;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub use bearer::BearerToken;
 pub use channel::ChannelCredentials;
+pub use composite::CompositeCallCredentials;
+pub use jwt_file::JwtTokenFile;
 pub use server::ServerCredentials;
 #[cfg(feature = "tls")]
 pub use tls::{
     ClientTls, Identity, PresentedCertificates, Provider, RevocationLists, RootCertificates, ServerTls,
 };
 
+pub use crate::call::{CallCredentials, CallTarget, MetadataFuture};
 pub use crate::error::CredentialsError;
 pub use crate::net::SecurityLevel;
 #[cfg(feature = "tls")]

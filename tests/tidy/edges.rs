@@ -27,8 +27,8 @@ const PARTS: [Part; 10] = [
     Part { name: "error", parts: &["net"], packages: &[] },
     Part {
         name: "credentials",
-        parts: &["rpc", "net", "call", "error"],
-        packages: &["rustls", "rustls_native_certs", "rustls_pki_types", "webpki"],
+        parts: &["rpc", "net", "call", "blocking", "error"],
+        packages: &["base64", "rustls", "rustls_native_certs", "rustls_pki_types", "serde_json", "webpki"],
     },
     Part { name: "client", parts: SIDE, packages: &["bytes", "prost", "serde_json", "slab", "xxhash_rust"] },
     Part { name: "server", parts: SIDE, packages: &["bytes", "slab"] },

@@ -1,7 +1,10 @@
 //! The tests by what they ask, and the certificates and servers that they need.
 
+mod call_credentials;
 mod certificates;
 mod failures;
 mod handshakes;
+mod local;
+mod reload;
 mod transport;
 mod who;

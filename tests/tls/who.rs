@@ -3,12 +3,13 @@
 use bytes::Bytes;
 use lariat::codec::Raw;
 use lariat::credentials::{ChannelCredentials, ClientTls, ServerCredentials, ServerTls};
+use lariat::rpc::Value;
 use lariat::server::{Handler, Service};
 use lariat::{Channel, Request, Response, Server, Status, Wait};
 
 use crate::support::{Echo, EchoClient};
 
-/// `test.Who`: answers with what it knows of its peer.
+/// `test.Who`: answers with what it knows of its peer, and of the metadata of the call.
 struct Who;
 
 impl Service for Who {
@@ -17,7 +18,15 @@ impl Service for Who {
     }
 
     fn methods(&self) -> Vec<Handler> {
-        vec![Handler::unary::<Raw, _, _, _, _>("Am", |request: Request<Bytes>| async move {
+        let sent = |request: Request<Bytes>| async move {
+            let texts = request.metadata().iter().map(|(key, value)| match value {
+                Value::Ascii(text) => format!("{key}: {text}"),
+                Value::Binary(_) => format!("{key}: binary"),
+            });
+            let texts: Vec<String> = texts.filter(|text| !text.starts_with("user-agent")).collect();
+            Ok(Response::new(Bytes::from(texts.join("\n"))))
+        };
+        let am = |request: Request<Bytes>| async move {
             let peer = request.peer().ok_or_else(|| Status::internal("no peer"))?;
             let mut facts = vec![format!("level: {}", peer.security_level())];
             if let Some(tls) = peer.tls() {
@@ -34,7 +43,8 @@ impl Service for Who {
                 ]);
             }
             Ok(Response::new(Bytes::from(facts.join("\n"))))
-        })]
+        };
+        vec![Handler::unary::<Raw, _, _, _, _>("Am", am), Handler::unary::<Raw, _, _, _, _>("Sent", sent)]
     }
 }
 

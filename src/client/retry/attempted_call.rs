@@ -177,6 +177,8 @@ impl AttemptedCall {
             wait_for_ready: Some(call.wait_for_ready),
             max_receive_message_size: Some(call.max_receive_message_size),
             responses: call.responses,
+            // What they add is in the pending call.
+            credentials: None,
             body: match &call.body {
                 Body::Message(message) => Body::Message(message.clone()),
                 Body::Stream(outbound) => Body::Stream(outbound.copy()),
