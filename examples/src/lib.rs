@@ -8,9 +8,11 @@
 //! ```
 
 mod command_line;
+mod named_echo;
 mod pair;
 
 pub use command_line::{Example, Flag, Options, Role, UsageError};
+pub use named_echo::NamedEcho;
 
 /// The service of most examples, as `build.rs` generated it from `proto/echo.proto`.
 pub mod echo {

@@ -96,3 +96,36 @@ fn unix_abstract_runs_as_two_programs() {
     let output = run(env!("CARGO_BIN_EXE_unix_abstract"), &["client", "--addr", &name]);
     assert_eq!((output.code, output.stdout.as_str()), (Some(0), "echo: this is examples/unix_abstract\n"));
 }
+
+#[test]
+fn load_balancing_stays_with_one_server_or_takes_turns() {
+    let lines = lines(env!("CARGO_BIN_EXE_load_balancing"));
+    let [pick_first, first, round_robin, a, b] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!([pick_first.as_str(), round_robin.as_str()], ["with pick_first:", "with round_robin:"]);
+    assert!(first.starts_with("10 times hello (from "), "{first}");
+    assert_eq!([a.as_str(), b.as_str()], ["5 times hello (from a)", "5 times hello (from b)"]);
+}
+
+#[test]
+fn name_resolving_finds_one_server_by_its_address_and_by_a_name() {
+    let lines = lines(env!("CARGO_BIN_EXE_name_resolving"));
+    assert_eq!(lines[0], "by its address:");
+    assert_eq!(lines[1..11], ["hello (from a)"; 10]);
+    assert_eq!(lines[11], "by a name:");
+    assert_eq!(lines[12..22], ["hello (from a)"; 10]);
+    assert_eq!(lines[22], "by a name that is not known:");
+    assert_eq!(lines.len(), 24);
+    assert!(lines[23].contains("UNAVAILABLE") && lines[23].contains("no \"nobody\""), "{}", lines[23]);
+}
+
+#[test]
+fn dualstack_spreads_calls_over_servers_of_either_family() {
+    let answers = ["IPv4", "IPv6", "both"].map(|name| format!("10 times hello (from {name})"));
+    assert_eq!(lines(env!("CARGO_BIN_EXE_dualstack")), answers);
+}
+
+#[test]
+fn custom_load_balancer_sends_every_third_call_to_the_second_server() {
+    let three = ["hello (from a)", "hello (from a)", "hello (from b)"];
+    assert_eq!(lines(env!("CARGO_BIN_EXE_custom_load_balancer")), [three; 3].concat());
+}
