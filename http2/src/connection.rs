@@ -275,6 +275,13 @@ impl Connection {
         self.timers.clear(Timer::UnreadReplies);
     }
 
+    /// Whether [`poll_event`](Connection::poll_event) or [`poll_output`](Connection::poll_output) have something to do
+    /// as soon as the output has been flushed.
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.scheduler.is_empty() || self.windows_grown || !self.events.is_empty()
+    }
+
     /// Whether more input should be read. `false` while the peer doesn't read what it has caused: then read again after
     /// [`handle_flushed`](Connection::handle_flushed).
     #[inline]

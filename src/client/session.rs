@@ -408,7 +408,7 @@ impl Session for ClientSession {
             open.timer.arm(turn, next);
         }
         if open.calls.capacity() > 0 {
-            open.rest_timer.arm(turn, turn.now + REST_AFTER);
+            open.rest_timer.arm_in(turn, REST_AFTER);
         }
         match open.calls.len() == open.bound {
             true if self.handle.idle_since().is_none() => self.handle.activity.idle(turn.now),
@@ -417,10 +417,11 @@ impl Session for ClientSession {
         }
     }
 
-    fn handle_flushed(&mut self) {
-        if let Some(open) = &mut self.open {
+    fn handle_flushed(&mut self) -> bool {
+        self.open.as_mut().is_some_and(|open| {
             open.http2.handle_flushed();
-        }
+            open.http2.has_output() || open.http2.is_closed()
+        })
     }
 
     fn handle_eof(&mut self, turn: &mut Turn<'_>, _out: &mut WriteBuf) {

@@ -11,7 +11,7 @@ use super::security::Security;
 use super::session::Audit;
 use super::session::{CloseReason, Ring, Session, SessionState, Turn};
 use super::socket::{Socket, SocketOptions};
-use super::stats::LoopStats;
+use super::stats::Counters;
 use super::timers::TimerId;
 use super::tls::TlsStream;
 
@@ -234,7 +234,7 @@ impl Connection {
                 return self.fail(turn, CloseReason::Io(ErrorKind::InvalidData.into()));
             }
             let room = buffer.len() - kept;
-            turn.stats.reads += 1;
+            turn.counters.reads.add(1);
             match self.socket.read(&mut buffer[kept..]) {
                 Ok(0) => {
                     self.readable = false;
@@ -244,10 +244,12 @@ impl Connection {
                     }
                 }
                 Ok(count) => {
-                    turn.stats.octets_read += count as u64;
+                    turn.counters.octets_read.add(count as u64);
                     // A short read means that the socket is drained: the next octets raise an edge of their own.
                     self.readable = count == room || self.read_closed;
-                    buffer[..kept].copy_from_slice(&self.input);
+                    if kept > 0 {
+                        buffer[..kept].copy_from_slice(&self.input);
+                    }
                     let filled = &buffer[..kept + count];
                     let consumed = session.handle_input(turn, &mut self.out, filled);
                     keep(&mut self.input, &filled[consumed..]);
@@ -292,11 +294,11 @@ impl Connection {
                 return self.break_off(turn, ErrorKind::InvalidData.into());
             };
             let size = room.len();
-            turn.stats.reads += 1;
+            turn.counters.reads.add(1);
             match self.socket.read(room) {
                 Ok(0) => return self.cut_off(turn),
                 Ok(count) => {
-                    turn.stats.octets_read += count as u64;
+                    turn.counters.octets_read.add(count as u64);
                     self.readable = count == size || self.read_closed;
                     buffers.octets[..kept].copy_from_slice(tls.kept());
                     if let Err(error) = self.decrypt(turn, kept + count, buffers) {
@@ -418,11 +420,12 @@ impl Connection {
             let Some(session) = &mut self.session else {
                 return if self.phase == Phase::Closed { Next::Close } else { Next::Wait };
             };
-            let was = session.state();
+            // If so, only the flush lets the session read on.
+            let waits =
+                (self.readable || !self.input.is_empty()) && session.state() == SessionState::WriteOnly;
             session.finish_turn(turn, &mut self.out);
-            let is_finished = session.state() == SessionState::Finished;
             if !self.has_output() {
-                if !is_finished {
+                if self.session.as_ref().is_none_or(|session| session.state() != SessionState::Finished) {
                     return Next::Wait;
                 }
                 if !self.tls.as_mut().is_some_and(|tls| tls.close()) {
@@ -432,7 +435,7 @@ impl Connection {
             if !self.writable {
                 return self.await_room(turn);
             }
-            match self.write(buffers, turn.stats) {
+            match self.write(buffers, turn.counters) {
                 Ok(written) => {
                     budget = budget.saturating_sub(written);
                     if !self.writable {
@@ -443,12 +446,14 @@ impl Connection {
             }
             if !self.has_output() {
                 let Some(session) = &mut self.session else { return Next::Wait };
-                session.handle_flushed();
-                if was == SessionState::WriteOnly && session.state() == SessionState::Open {
+                let has_more = session.handle_flushed();
+                if waits && session.state() == SessionState::Open {
                     self.resume_input(turn);
                     if self.readable {
                         return Next::Again;
                     }
+                } else if !has_more {
+                    return Next::Wait;
                 }
             }
             if budget == 0 {
@@ -462,7 +467,7 @@ impl Connection {
         if self.session.as_ref().is_some_and(|session| session.state() == SessionState::Finished) {
             return self.part(turn, CloseReason::Finished);
         }
-        match self.write(buffers, turn.stats) {
+        match self.write(buffers, turn.counters) {
             Ok(_) => Next::Wait,
             Err(error) => self.break_off(turn, error),
         }
@@ -482,13 +487,13 @@ impl Connection {
     }
 
     /// Writes until nothing is left or the kernel takes no more. Returns how much of the output that was.
-    fn write(&mut self, buffers: &mut Buffers, stats: &mut LoopStats) -> io::Result<usize> {
+    fn write(&mut self, buffers: &mut Buffers, counters: &Counters) -> io::Result<usize> {
         if self.tls.is_some() {
-            return self.write_tls(buffers, stats);
+            return self.write_tls(buffers, counters);
         }
         let mut written = 0;
         while !self.out.is_empty() {
-            stats.writes += 1;
+            counters.writes.add(1);
             let (offered, result) = match self.out.contiguous() {
                 Some(octets) => (octets.len(), self.socket.write(octets)),
                 None => {
@@ -503,7 +508,7 @@ impl Connection {
                 Ok(taken) => {
                     self.out.advance(taken);
                     written += taken;
-                    stats.octets_written += taken as u64;
+                    counters.octets_written.add(taken as u64);
                     if taken < offered {
                         // The socket's buffer is full: room in it raises an edge.
                         self.writable = false;
@@ -522,7 +527,7 @@ impl Connection {
     }
 
     /// [`write`](Self::write) for a connection with TLS.
-    fn write_tls(&mut self, buffers: &mut Buffers, stats: &mut LoopStats) -> io::Result<usize> {
+    fn write_tls(&mut self, buffers: &mut Buffers, counters: &Counters) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else { return Ok(0) };
         let mut written = 0;
         while self.writable {
@@ -538,14 +543,14 @@ impl Connection {
                 &buffers.octets[..filled]
             };
             let length = ciphertext.len();
-            stats.writes += 1;
+            counters.writes.add(1);
             let (taken, interrupted) = match self.socket.write(ciphertext) {
                 Ok(taken) => (taken, false),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => (0, false),
                 Err(error) if error.kind() == ErrorKind::Interrupted => (0, true),
                 Err(error) => return Err(error),
             };
-            stats.octets_written += taken as u64;
+            counters.octets_written.add(taken as u64);
             // If it is full, room in the socket's buffer raises an edge.
             self.writable = taken == length || interrupted;
             if is_pending {
@@ -587,11 +592,11 @@ impl Connection {
     fn discard(&mut self, turn: &mut Turn<'_>, buffer: &mut [u8]) -> Next {
         let mut budget = READ_BUDGET;
         while budget > 0 {
-            turn.stats.reads += 1;
+            turn.counters.reads.add(1);
             match self.socket.read(buffer) {
                 Ok(0) => return Next::Close,
                 Ok(count) => {
-                    turn.stats.octets_read += count as u64;
+                    turn.counters.octets_read.add(count as u64);
                     budget = budget.saturating_sub(count);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Next::Wait,
@@ -640,7 +645,9 @@ mod tests {
         fn handle_wake(&mut self, _: &mut Turn<'_>, _: &mut WriteBuf, _: u32) {}
         fn handle_timer(&mut self, _: &mut Turn<'_>, _: &mut WriteBuf, _: u32) {}
         fn finish_turn(&mut self, _: &mut Turn<'_>, _: &mut WriteBuf) {}
-        fn handle_flushed(&mut self) {}
+        fn handle_flushed(&mut self) -> bool {
+            false
+        }
         fn handle_eof(&mut self, _: &mut Turn<'_>, _: &mut WriteBuf) {}
         fn handle_closed(&mut self, _: &mut Turn<'_>, _: CloseReason) {}
         fn state(&self) -> SessionState {
@@ -672,8 +679,8 @@ mod tests {
         let mut timers = Timers::new(now);
         let token = Token { index: 0, generation: 0 };
         connection.phase = Phase::Open;
-        let stats = &mut LoopStats::default();
-        let mut turn = Turn { now, token, handle: &handle, timers: &mut timers, stats };
+        let counters = handle.counters();
+        let mut turn = Turn { now, token, handle: &handle, timers: &mut timers, counters };
         connection.read(&mut turn, &mut Buffers { octets: vec![0; 100], plain: Vec::new() })
     }
 

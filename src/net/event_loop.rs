@@ -19,7 +19,6 @@ use super::session::{CloseReason, Ring, Session, Task, Turn};
 #[cfg(test)]
 use super::simulation::Network;
 use super::socket::{Socket, SocketOptions};
-use super::stats::LoopStats;
 use super::timers::Timers;
 
 /// Readiness events taken from the kernel at once.
@@ -65,7 +64,6 @@ struct Parts {
     timers: Timers<Ring>,
     handle: LoopHandle,
     now: Instant,
-    stats: LoopStats,
 }
 
 struct Slot {
@@ -98,7 +96,6 @@ impl EventLoop {
                 timers: Timers::new(now),
                 handle: handle.clone(),
                 now,
-                stats: LoopStats::default(),
             },
             options,
             stopped: false,
@@ -167,14 +164,16 @@ impl EventLoop {
         let mut future = std::pin::pin!(future);
         thread.set_main();
         loop {
-            if thread.take_main()
-                && let Poll::Ready(output) = future.as_mut().poll(&mut cx)
-            {
-                // What the future's last steps left to send goes out before the loop pauses.
-                self.handle_notes(&thread);
-                self.finish_touched();
-                self.publish_stats();
-                return output;
+            if thread.take_main() {
+                let polled = future.as_mut().poll(&mut cx);
+                // That took time.
+                self.parts.now = clock::now();
+                if let Poll::Ready(output) = polled {
+                    // What the future's last steps left to send goes out before the loop pauses.
+                    self.handle_notes(&thread);
+                    self.finish_touched();
+                    return output;
+                }
             }
             self.turn(&thread);
         }
@@ -183,13 +182,11 @@ impl EventLoop {
     /// Waits for something to do, and does it.
     fn turn(&mut self, thread: &EnteredThread) {
         if thread.has_notes() {
-            // What the future of `block_on` has just asked for leaves before the loop sleeps; polling it took time.
-            self.parts.now = clock::now();
+            // What the future of `block_on` has just asked for leaves before the loop sleeps.
             self.handle_notes(thread);
             self.finish_touched();
         }
-        self.parts.stats.turns += 1;
-        self.publish_stats();
+        self.parts.handle.counters().turns.add(1);
         let polled = self.wait_for_events(thread);
         self.mailbox.wake_up();
         self.parts.now = clock::now();
@@ -224,7 +221,8 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let next = self.parts.timers.next_expiry()?;
-        Some(next.saturating_duration_since(clock::now()))
+        // As of the beginning of the turn: a timer may be late by the length of one turn anyway.
+        Some(next.saturating_duration_since(self.parts.now))
     }
 
     /// Polls without sleeping until something comes or the time for that is over. Whether something came.
@@ -234,6 +232,7 @@ impl EventLoop {
         loop {
             self.poll(Some(Duration::ZERO))?;
             let now = clock::now();
+            self.parts.now = now;
             if !self.events.is_empty() || self.mailbox.has_messages() || due.is_some_and(|due| due <= now) {
                 return Ok(true);
             }
@@ -244,8 +243,10 @@ impl EventLoop {
     }
 
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.parts.stats.polls += 1;
-        self.parts.stats.sleeps += u64::from(timeout != Some(Duration::ZERO));
+        let counters = self.parts.handle.counters();
+        counters.polls.add(1);
+        counters.sleeps.add(u64::from(timeout != Some(Duration::ZERO)));
+        counters.timers.set(self.parts.timers.len() as u64);
         #[cfg(test)]
         if self.network.is_some() {
             // Time passes when all loops of the simulation wait for it.
@@ -254,22 +255,9 @@ impl EventLoop {
         self.poll.poll(&mut self.events, timeout)
     }
 
-    fn publish_stats(&mut self) {
-        self.parts.stats.timers = self.parts.timers.len() as u64;
-        self.mailbox.publish_stats(&self.parts.stats);
-    }
-
     fn handle_events(&mut self) {
-        let again = std::mem::take(&mut self.again);
-        for token in again {
-            match self.parts.get(token) {
-                Some(Slot { entry: Entry::Listener(_), .. }) => self.accept(token),
-                Some(Slot { entry: Entry::Connection(connection), .. }) => {
-                    connection.queued_again = false;
-                    self.read(token);
-                }
-                Some(Slot { entry: Entry::Task(_), .. }) | None => {}
-            }
+        if !self.again.is_empty() {
+            self.go_on();
         }
         #[cfg(test)]
         if let Some(network) = &self.network {
@@ -279,7 +267,7 @@ impl EventLoop {
         }
         let events = std::mem::replace(&mut self.events, mio::Events::with_capacity(0));
         for event in &events {
-            self.parts.stats.events += 1;
+            self.parts.handle.counters().events.add(1);
             if event.token() == WAKER {
                 continue;
             }
@@ -294,16 +282,32 @@ impl EventLoop {
         self.events = events;
     }
 
+    /// Goes on with what had used up its budget.
+    fn go_on(&mut self) {
+        for token in std::mem::take(&mut self.again) {
+            match self.parts.get(token) {
+                Some(Slot { entry: Entry::Listener(_), .. }) => self.accept(token),
+                Some(Slot { entry: Entry::Connection(connection), .. }) => {
+                    connection.queued_again = false;
+                    self.read(token);
+                }
+                Some(Slot { entry: Entry::Task(_), .. }) | None => {}
+            }
+        }
+    }
+
     fn handle_edge(&mut self, token: Token, edge: Edge) {
-        let Some(slot) = self.parts.get(token) else { return };
+        let Some((slot, mut turn)) = self.parts.entry(token) else { return };
         match &mut slot.entry {
             Entry::Connection(connection) if connection.is_connecting() => self.handle_connected(token),
             Entry::Connection(connection) => {
                 connection.set_ready(edge);
+                touch(&mut self.touched, connection, token);
                 if edge.readable {
-                    self.read(token);
-                } else {
-                    self.touch(token);
+                    let buffers = &mut self.buffers;
+                    let next =
+                        drive(connection, &mut turn, |connection, turn| connection.read(turn, buffers));
+                    self.follow(token, next);
                 }
             }
             Entry::Listener(_) => self.accept(token),
@@ -330,15 +334,17 @@ impl EventLoop {
 
     /// The socket is connected.
     fn start(&mut self, token: Token, peer: PeerAddress) {
-        let next = self.parts.drive(token, |connection, turn| connection.start(turn, peer));
-        self.touch(token);
+        let Some((connection, mut turn)) = self.parts.connection(token) else { return };
+        touch(&mut self.touched, connection, token);
+        let next = drive(connection, &mut turn, |connection, turn| connection.start(turn, peer));
         self.follow(token, next);
     }
 
     fn read(&mut self, token: Token) {
         let buffers = &mut self.buffers;
-        let next = self.parts.drive(token, |connection, turn| connection.read(turn, buffers));
-        self.touch(token);
+        let Some((connection, mut turn)) = self.parts.connection(token) else { return };
+        touch(&mut self.touched, connection, token);
+        let next = drive(connection, &mut turn, |connection, turn| connection.read(turn, buffers));
         self.follow(token, next);
     }
 
@@ -374,13 +380,13 @@ impl EventLoop {
     fn ring(&mut self, note: Note) {
         let Some((slot, mut turn)) = self.parts.entry(note.token) else { return };
         match &mut slot.entry {
-            Entry::Connection(_) => {
-                let next = self.parts.drive(note.token, |connection, turn| {
+            Entry::Connection(connection) => {
+                touch(&mut self.touched, connection, note.token);
+                let next = drive(connection, &mut turn, |connection, turn| {
                     connection.handle_timer(turn, note.slot);
                     Next::Wait
                 });
                 self.follow(note.token, next);
-                self.touch(note.token);
             }
             Entry::Task(task) => {
                 let done = guard(|| task.handle_timer(&mut turn, note.slot));
@@ -400,13 +406,13 @@ impl EventLoop {
     fn handle_note(&mut self, note: Note) {
         let Some((slot, mut turn)) = self.parts.entry(note.token) else { return };
         match &mut slot.entry {
-            Entry::Connection(_) => {
-                let next = self.parts.drive(note.token, |connection, turn| {
+            Entry::Connection(connection) => {
+                touch(&mut self.touched, connection, note.token);
+                let next = drive(connection, &mut turn, |connection, turn| {
                     connection.handle_wake(turn, note.slot);
                     Next::Wait
                 });
                 self.follow(note.token, next);
-                self.touch(note.token);
             }
             Entry::Task(task) => {
                 let done = guard(|| task.handle_wake(&mut turn, note.slot));
@@ -417,9 +423,12 @@ impl EventLoop {
     }
 
     fn handle_messages(&mut self, thread: &EnteredThread) {
+        if !self.mailbox.has_messages() {
+            return;
+        }
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = self.mailbox.receive() else { return };
-            self.parts.stats.messages += 1;
+            self.parts.handle.counters().messages.add(1);
             match message {
                 Message::Note(note) => self.handle_note(note),
                 Message::Main => thread.set_main(),
@@ -512,26 +521,20 @@ impl EventLoop {
         self.parts.handle.connection_closed();
     }
 
-    fn touch(&mut self, token: Token) {
-        if let Some((connection, _)) = self.parts.connection(token)
-            && !connection.touched
-        {
-            connection.touched = true;
-            self.touched.push(token);
-        }
-    }
-
     /// Collects and writes the output of each connection that was touched.
     fn finish_touched(&mut self) {
+        if self.touched.is_empty() {
+            return;
+        }
         let mut touched = std::mem::take(&mut self.touched);
         for token in touched.drain(..) {
-            let Some((connection, _)) = self.parts.connection(token) else { continue };
+            let Some((connection, mut turn)) = self.parts.connection(token) else { continue };
             connection.touched = false;
             if connection.is_connecting() {
                 continue;
             }
             let buffers = &mut self.buffers;
-            let next = self.parts.drive(token, |connection, turn| connection.finish_turn(turn, buffers));
+            let next = drive(connection, &mut turn, |connection, turn| connection.finish_turn(turn, buffers));
             self.follow(token, next);
         }
         if self.touched.is_empty() {
@@ -539,7 +542,14 @@ impl EventLoop {
         }
     }
 
+    #[inline]
     fn follow(&mut self, token: Token, next: Next) {
+        if next != Next::Wait {
+            self.see_to(token, next);
+        }
+    }
+
+    fn see_to(&mut self, token: Token, next: Next) {
         match next {
             Next::Wait => {}
             Next::Again => {
@@ -612,6 +622,31 @@ fn guard<R>(work: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
+/// Has a connection do something. A panic closes it: its session may be in any state.
+#[inline]
+fn drive(
+    connection: &mut Connection,
+    turn: &mut Turn<'_>,
+    work: impl FnOnce(&mut Connection, &mut Turn<'_>) -> Next,
+) -> Next {
+    guard(|| work(connection, turn)).unwrap_or_else(|| fail_for_panic(connection, turn))
+}
+
+#[cold]
+fn fail_for_panic(connection: &mut Connection, turn: &mut Turn<'_>) -> Next {
+    let panicked = CloseReason::Io(io::Error::other("a codec or waker of the application panicked"));
+    guard(|| connection.fail(turn, panicked)).unwrap_or(Next::Close)
+}
+
+/// Notes that a connection is to be finished in this turn.
+#[inline]
+fn touch(touched: &mut Vec<Token>, connection: &mut Connection, token: Token) {
+    if !connection.touched {
+        connection.touched = true;
+        touched.push(token);
+    }
+}
+
 impl Parts {
     fn insert(&mut self, entry: Entry) -> Token {
         // Generation 0 belongs to the waker's token.
@@ -625,29 +660,15 @@ impl Parts {
     }
 
     fn turn(&mut self, token: Token) -> Turn<'_> {
-        Turn { now: self.now, token, handle: &self.handle, timers: &mut self.timers, stats: &mut self.stats }
+        let (handle, timers) = (&self.handle, &mut self.timers);
+        Turn { now: self.now, token, handle, timers, counters: handle.counters() }
     }
 
     fn entry(&mut self, token: Token) -> Option<(&mut Slot, Turn<'_>)> {
         let slot =
             self.entries.get_mut(token.index as usize).filter(|slot| slot.generation == token.generation)?;
-        let turn = Turn {
-            now: self.now,
-            token,
-            handle: &self.handle,
-            timers: &mut self.timers,
-            stats: &mut self.stats,
-        };
-        Some((slot, turn))
-    }
-
-    /// Has a connection do something. A panic closes it: its session may be in any state.
-    fn drive(&mut self, token: Token, work: impl FnOnce(&mut Connection, &mut Turn<'_>) -> Next) -> Next {
-        let Some((connection, mut turn)) = self.connection(token) else { return Next::Wait };
-        guard(|| work(connection, &mut turn)).unwrap_or_else(|| {
-            let panicked = CloseReason::Io(io::Error::other("a codec or waker of the application panicked"));
-            guard(|| connection.fail(&mut turn, panicked)).unwrap_or(Next::Close)
-        })
+        let (handle, timers) = (&self.handle, &mut self.timers);
+        Some((slot, Turn { now: self.now, token, handle, timers, counters: handle.counters() }))
     }
 
     fn connection(&mut self, token: Token) -> Option<(&mut Connection, Turn<'_>)> {

@@ -3,11 +3,11 @@
 //! A note from the loop's own thread takes neither: it goes into a queue of that thread which the loop empties before
 //! the turn ends.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -19,7 +19,7 @@ use super::peer::PeerAddress;
 use super::security::Security;
 use super::session::{Session, Task};
 use super::socket::Socket;
-use super::stats::LoopStats;
+use super::stats::{Counters, LoopStats};
 
 /// A place on a loop: index and generation, so that a note to what is gone reaches nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +65,13 @@ struct Shared {
     sender: Sender<Message>,
     waker: mio::Waker,
     sleeping: AtomicBool,
+    /// The channel may hold messages. A flag, since the loop looks in each turn and rarely finds any.
+    posted: AtomicBool,
     /// Connections on the loop, for placing new ones.
     connections: AtomicUsize,
     /// Counted by those who wake the loop, each of whom has made a system call anyway.
     wake_ups: AtomicU64,
-    /// What the loop has counted, as of its latest turn.
-    stats: Mutex<LoopStats>,
+    counters: Counters,
 }
 
 /// The loop's end of its mailbox.
@@ -91,6 +92,15 @@ struct Local {
 thread_local! {
     /// The loop that runs on this thread, while it does.
     static LOCAL: RefCell<Option<Local>> = const { RefCell::new(None) };
+    /// Whether `LOCAL` has notes, or `main` is set. Apart from it, since the loop looks several times a turn.
+    static NOTED: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Local {
+    /// Keeps `NOTED` true to what is here.
+    fn tell(&self) {
+        NOTED.set(self.main || !self.notes.is_empty());
+    }
 }
 
 /// Whether the calling thread is inside an event loop, where blocking would stop everything that the loop serves.
@@ -110,9 +120,10 @@ pub(super) fn mailbox(waker: mio::Waker) -> (LoopHandle, Mailbox) {
         sender,
         waker,
         sleeping: AtomicBool::new(false),
+        posted: AtomicBool::new(false),
         connections: AtomicUsize::new(0),
         wake_ups: AtomicU64::new(0),
-        stats: Mutex::default(),
+        counters: Counters::default(),
     });
     (LoopHandle { shared: Arc::clone(&shared) }, Mailbox { receiver, shared })
 }
@@ -147,6 +158,7 @@ impl LoopHandle {
         let own = with_local(|local| match local {
             Some(local) if local.id == self.shared.id => {
                 work(local);
+                local.tell();
                 true
             }
             _ => false,
@@ -215,9 +227,13 @@ impl LoopHandle {
     }
 
     pub(crate) fn stats(&self) -> LoopStats {
-        let stats = *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner);
         let wake_ups = self.shared.wake_ups.load(Ordering::Relaxed);
-        LoopStats { wake_ups, connections: self.connections() as u64, ..stats }
+        LoopStats { wake_ups, connections: self.connections() as u64, ..self.shared.counters.snapshot() }
+    }
+
+    /// Where the loop counts.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.shared.counters
     }
 
     /// Whether the calling thread is this loop's.
@@ -228,6 +244,7 @@ impl LoopHandle {
     fn post(&self, message: Message) {
         // An error means that the loop is gone; what was posted is dropped, and its `Drop` tells whoever waits for it.
         if self.shared.sender.send(message).is_ok() {
+            self.shared.posted.store(true, Ordering::Release);
             self.shared.wake_if_asleep();
         }
     }
@@ -255,9 +272,9 @@ impl Shared {
 impl Mailbox {
     /// Says that the loop is about to sleep. False if a message came in at the last moment: then it must not.
     pub(super) fn fall_asleep(&self) -> bool {
-        self.shared.sleeping.store(true, Ordering::SeqCst);
+        self.shared.sleeping.store(true, Ordering::Relaxed);
         std::sync::atomic::fence(Ordering::SeqCst);
-        let may_sleep = self.receiver.is_empty();
+        let may_sleep = !self.has_messages();
         if !may_sleep {
             self.wake_up();
         }
@@ -269,16 +286,18 @@ impl Mailbox {
     }
 
     pub(super) fn has_messages(&self) -> bool {
-        !self.receiver.is_empty()
+        self.shared.posted.load(Ordering::Relaxed)
     }
 
-    pub(super) fn publish_stats(&self, stats: &LoopStats) {
-        *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = *stats;
-    }
-
+    /// The next message. After `None` nothing has to be received until [`has_messages`](Mailbox::has_messages).
     pub(super) fn receive(&self) -> Option<Message> {
-        // An empty mailbox is the rule, and looking is cheaper than trying.
-        if self.receiver.is_empty() { None } else { self.receiver.try_recv().ok() }
+        self.receiver.try_recv().ok().or_else(|| {
+            // Who posts now says so afterwards, so that nothing is missed.
+            self.shared.posted.swap(false, Ordering::Acquire);
+            let message = self.receiver.try_recv().ok()?;
+            self.shared.posted.store(true, Ordering::Relaxed);
+            Some(message)
+        })
     }
 
     /// Marks this thread as the loop's, until the guard is dropped. `None` if a loop already runs on this thread.
@@ -288,7 +307,9 @@ impl Mailbox {
                 return None;
             }
             let handle = LoopHandle { shared: Arc::clone(&self.shared) };
-            *local = Some(Local { id: self.shared.id, handle, notes: VecDeque::new(), main: true });
+            let local =
+                local.insert(Local { id: self.shared.id, handle, notes: VecDeque::new(), main: true });
+            local.tell();
             Some(EnteredThread { _private: () })
         })
     }
@@ -301,31 +322,42 @@ pub(super) struct EnteredThread {
 
 impl EnteredThread {
     /// The next note from this thread.
+    #[inline]
     pub(super) fn take_note(&self) -> Option<Note> {
-        LOCAL.with_borrow_mut(|local| local.as_mut().and_then(|local| local.notes.pop_front()))
+        if self.has_notes() { self.update(|local| local.notes.pop_front()).flatten() } else { None }
     }
 
+    /// Whether there are notes, or the future of `block_on` was woken.
+    #[inline]
     pub(super) fn has_notes(&self) -> bool {
-        LOCAL.with_borrow(|local| local.as_ref().is_some_and(|local| !local.notes.is_empty() || local.main))
+        NOTED.get()
     }
 
     /// Whether the future of `block_on` was woken since the last look.
+    #[inline]
     pub(super) fn take_main(&self) -> bool {
-        LOCAL.with_borrow_mut(|local| local.as_mut().is_some_and(|local| std::mem::take(&mut local.main)))
+        self.has_notes() && self.update(|local| std::mem::take(&mut local.main)) == Some(true)
     }
 
     pub(super) fn set_main(&self) {
+        self.update(|local| local.main = true);
+    }
+
+    fn update<R>(&self, work: impl FnOnce(&mut Local) -> R) -> Option<R> {
         LOCAL.with_borrow_mut(|local| {
-            if let Some(local) = local {
-                local.main = true;
-            }
-        });
+            local.as_mut().map(|local| {
+                let result = work(local);
+                local.tell();
+                result
+            })
+        })
     }
 }
 
 impl Drop for EnteredThread {
     fn drop(&mut self) {
         // Notes for which the last turn had no time wait in the mailbox until the loop is run again.
+        NOTED.set(false);
         if let Some(Local { handle, notes, .. }) = LOCAL.with_borrow_mut(Option::take) {
             notes.into_iter().for_each(|note| handle.post(Message::Note(note)));
         }

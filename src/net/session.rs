@@ -9,7 +9,7 @@ use lariat_frame::WriteBuf;
 use super::alarm::Alarm;
 use super::mailbox::{LoopHandle, Note, Token};
 use super::peer::Peer;
-use super::stats::LoopStats;
+use super::stats::Counters;
 use super::timers::{TimerId, Timers};
 
 /// What a session or task is given with each input: the time, the timers, and its own address on the loop.
@@ -19,7 +19,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) token: Token,
     pub(crate) handle: &'a LoopHandle,
     pub(super) timers: &'a mut Timers<Ring>,
-    pub(super) stats: &'a mut LoopStats,
+    pub(super) counters: &'a Counters,
 }
 
 /// What a timer does when it fires.
@@ -62,8 +62,9 @@ pub(crate) trait Session: Send {
     fn handle_timer(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, slot: u32);
     /// Moves what is ready to be sent into `out`.
     fn finish_turn(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf);
-    /// Everything in `out` has gone to the kernel.
-    fn handle_flushed(&mut self);
+    /// Everything in `out` has gone to the kernel. Whether [`finish_turn`](Session::finish_turn) has more to do now:
+    /// to write, or to see that the session is finished.
+    fn handle_flushed(&mut self) -> bool;
     /// The peer sends no more.
     fn handle_eof(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf);
     /// The connection is over, or never came to be. Called once; the session is dropped afterwards.

@@ -1,6 +1,8 @@
-//! What a loop has done, counted by itself and published once a turn.
+//! What a loop has done, counted by itself.
 
-/// What one event loop has done since it started, and what it has now, as of the end of its latest turn.
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What one event loop has done since it started, and what it has now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoopStats {
@@ -29,4 +31,59 @@ pub struct LoopStats {
     pub connections: u64,
     /// Timers that are set.
     pub timers: u64,
+}
+
+/// Where a loop counts, and others look at any time.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) turns: Counter,
+    pub(super) polls: Counter,
+    pub(super) sleeps: Counter,
+    pub(super) events: Counter,
+    pub(super) reads: Counter,
+    pub(super) octets_read: Counter,
+    pub(super) writes: Counter,
+    pub(super) octets_written: Counter,
+    pub(super) messages: Counter,
+    pub(super) timers: Counter,
+}
+
+/// A number that one thread changes and any may read: that one pays no more than for a plain number.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counters {
+    /// What was counted. `wake_ups` and `connections` are counted elsewhere.
+    pub(super) fn snapshot(&self) -> LoopStats {
+        LoopStats {
+            turns: self.turns.get(),
+            polls: self.polls.get(),
+            sleeps: self.sleeps.get(),
+            events: self.events.get(),
+            reads: self.reads.get(),
+            octets_read: self.octets_read.get(),
+            writes: self.writes.get(),
+            octets_written: self.octets_written.get(),
+            messages: self.messages.get(),
+            wake_ups: 0,
+            connections: 0,
+            timers: self.timers.get(),
+        }
+    }
+}
+
+impl Counter {
+    #[inline]
+    pub(super) fn add(&self, count: u64) {
+        self.set(self.get() + count);
+    }
+
+    #[inline]
+    pub(super) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }

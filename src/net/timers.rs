@@ -29,6 +29,8 @@ pub(crate) struct Timers<T> {
     entries: Slab<Entry<T>>,
     /// No slot comes round before this tick; cancelled timers may leave it too low.
     earliest: u64,
+    /// The time of `earliest`, which is compared in each turn of the loop.
+    due: Option<Instant>,
     generation: u32,
     heads: [[u32; SLOTS]; LEVELS],
     /// One bit a slot: which slots of a level hold timers.
@@ -53,6 +55,7 @@ impl<T> Timers<T> {
             tick: 0,
             entries: Slab::new(),
             earliest: u64::MAX,
+            due: None,
             generation: 0,
             heads: [[NONE; SLOTS]; LEVELS],
             occupied: [0; LEVELS],
@@ -86,25 +89,28 @@ impl<T> Timers<T> {
 
     /// When the loop has to look again: not after the earliest deadline.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        if self.entries.is_empty() {
-            return None;
-        }
-        Some(self.start + Duration::from_millis(self.earliest))
+        if self.entries.is_empty() { None } else { self.due }
     }
 
     /// Takes one timer whose time has come at `now`, or `None` when no more are due.
+    #[inline]
     pub(crate) fn expire(&mut self, now: Instant) -> Option<T> {
+        if self.due.is_none_or(|due| now < due) { None } else { self.take_expired(now) }
+    }
+
+    fn take_expired(&mut self, now: Instant) -> Option<T> {
         let now_tick = now.saturating_duration_since(self.start).as_millis() as u64;
-        if self.earliest > now_tick {
-            return None;
-        }
         loop {
             let level = (0..LEVELS)
                 .filter_map(|level| self.next_tick(level).map(|tick| (tick, std::cmp::Reverse(level))))
                 .min();
             let Some((tick, std::cmp::Reverse(level))) = level.filter(|(tick, _)| *tick <= now_tick) else {
                 self.tick = self.tick.max(now_tick);
-                self.earliest = level.map_or(u64::MAX, |(tick, _)| tick);
+                self.earliest = u64::MAX;
+                self.due = None;
+                if let Some((tick, _)) = level {
+                    self.look_at(tick);
+                }
                 return None;
             };
             self.tick = self.tick.max(tick);
@@ -158,7 +164,15 @@ impl<T> Timers<T> {
         self.heads[level][slot] = index;
         self.occupied[level] |= 1 << slot;
         // The slot comes round when its first tick does.
-        self.earliest = self.earliest.min((tick >> shift).min(reach) << shift);
+        self.look_at((tick >> shift).min(reach) << shift);
+    }
+
+    /// The loop has to look again at this tick, or before.
+    fn look_at(&mut self, tick: u64) {
+        if tick < self.earliest {
+            self.earliest = tick;
+            self.due = Some(self.start + Duration::from_millis(tick));
+        }
     }
 
     fn unlink(&mut self, index: u32) {

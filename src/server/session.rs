@@ -228,10 +228,11 @@ impl Session for ServerSession {
         self.open.as_ref().map_or(0, |open| open.http2.stats().streams_opened)
     }
 
-    fn handle_flushed(&mut self) {
-        if let Some(open) = &mut self.open {
+    fn handle_flushed(&mut self) -> bool {
+        self.open.as_mut().is_some_and(|open| {
             open.http2.handle_flushed();
-        }
+            open.http2.has_output() || open.http2.is_closed()
+        })
     }
 
     fn handle_eof(&mut self, turn: &mut Turn<'_>, _out: &mut WriteBuf) {
