@@ -35,7 +35,7 @@ pub use client::{Channel, UnaryCall};
 pub use engine::{Engine, EngineBuilder, Sleep, sleep};
 pub use error::Error;
 pub use net::{Address, AddressError, LoopStats, Peer, PeerAddress, on_event_loop};
-pub use rpc::{Code, Metadata, Status, codec};
+pub use rpc::{Code, Metadata, Status, codec, compression};
 pub use server::Server;
 
 /// What generated code needs; not for use by hand.

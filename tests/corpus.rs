@@ -62,3 +62,8 @@ fn every_target_is_read_or_refused() {
 fn every_service_config_is_read_or_refused() {
     replay("client_service_config", client::fuzz::service_config);
 }
+
+#[test]
+fn every_compressed_message_is_inflated_or_refused() {
+    replay("rpc_decompress", fuzz::decompress);
+}

@@ -32,7 +32,7 @@ const KEPT: i64 = 256 * 1024;
 const WAITING_STREAM: i64 = 1_024;
 /// What a connection without calls may hold on the server, in octets: its session, and what it learned of the
 /// headers that it sends and receives.
-const IDLE_CONNECTION: i64 = 2_304;
+const IDLE_CONNECTION: i64 = 2_560;
 
 /// Answers nobody before as many calls are open as it waits for, then all of them.
 struct Gate {

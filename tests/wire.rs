@@ -99,9 +99,9 @@ fn a_unary_call_is_two_frames_there_and_three_back_of_few_octets() {
     let call = || assert_eq!(client.unary(MESSAGE).wait().unwrap().into_message(), MESSAGE);
     (0..WARM_UP).for_each(|_| call());
     let (requests, responses) = relay.frames_of(|| (0..COUNTED).for_each(|_| call()));
-    // The header block is seven fields of the tables, an octet each; of the response two, of the trailers one.
+    // The header block is eight fields of the tables, an octet each; of the response two, of the trailers one.
     let message = (DATA, FRAME_HEADER + PREFIX + MESSAGE.len());
-    assert_eq!(requests, [(HEADERS, FRAME_HEADER + 7), message].repeat(COUNTED));
+    assert_eq!(requests, [(HEADERS, FRAME_HEADER + 8), message].repeat(COUNTED));
     let response = [(HEADERS, FRAME_HEADER + 2), message, (HEADERS, FRAME_HEADER + 1)];
     assert_eq!(responses, response.repeat(COUNTED));
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::{CallContext, CancellationToken, Carrier, Incoming, Link};
+use super::{CallContext, CancellationToken, Carrier, CompressedMessage, Incoming, Link};
 use crate::net::Peer;
 use crate::rpc::{Codec, Metadata, Payload, Status};
 
@@ -22,12 +22,20 @@ const REPORT_CONSUMED: usize = 32 * 1024;
 pub struct Inbound<T> {
     stream: Arc<InboundStream<T>>,
     /// Messages taken over from the session in one go.
-    ready: VecDeque<(T, usize)>,
+    ready: VecDeque<(Message<T>, usize)>,
     consumed: usize,
+    was_compressed: bool,
     headers: Option<Metadata>,
     trailers: Option<Metadata>,
     /// What the server knows of the call besides its messages.
     context: Option<CallContext>,
+}
+
+/// A message that waits for the user.
+enum Message<T> {
+    Decoded(T),
+    /// Inflated when the user takes it: what waits costs no more than the window that it came through.
+    Compressed(Box<CompressedMessage>),
 }
 
 /// What a session does with what it receives for a call, whatever the type of the messages.
@@ -38,6 +46,10 @@ pub(crate) trait Receiver: Send + Sync {
     fn handle_headers(&self, headers: Metadata);
     /// A message that took `octets` of the stream's flow-control window.
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status>;
+    /// The same for a compressed message.
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
+        self.handle_message(Payload::Owned(message.decompress()?), octets)
+    }
     /// Nothing more comes: the trailers of a call that ended well, or its status.
     fn handle_end(&self, result: Result<Metadata, Status>);
     /// The call is about to end by decision of this side's control plane: no other attempt may follow.
@@ -66,7 +78,7 @@ pub(crate) struct InboundStream<T> {
 }
 
 struct State<T> {
-    messages: VecDeque<(T, usize)>,
+    messages: VecDeque<(Message<T>, usize)>,
     headers: Option<Metadata>,
     end: Option<Result<Metadata, Status>>,
     consumed: usize,
@@ -90,6 +102,7 @@ impl<T> Inbound<T> {
             stream: Arc::new(InboundStream { state: Mutex::new(state), decode: C::decode }),
             ready: VecDeque::new(),
             consumed: 0,
+            was_compressed: false,
             headers: None,
             trailers: None,
             context,
@@ -136,10 +149,36 @@ impl<T> Inbound<T> {
                     state.consumed += std::mem::take(&mut self.consumed);
                     state.report_consumed();
                 }
-                Poll::Ready(Ok(Some(message)))
+                self.was_compressed = matches!(message, Message::Compressed(_));
+                match message {
+                    Message::Decoded(message) => Poll::Ready(Ok(Some(message))),
+                    Message::Compressed(message) => Poll::Ready(self.inflate(&message).map(Some)),
+                }
             }
             None => Poll::Ready(Ok(None)),
         }
+    }
+
+    /// Whether the message that was taken last arrived compressed.
+    pub fn was_compressed(&self) -> bool {
+        self.was_compressed
+    }
+
+    /// A message that cannot be had is the end of the call: its status is what the user is told from now on.
+    fn inflate(&mut self, message: &CompressedMessage) -> Result<T, Status> {
+        let payload = message.decompress();
+        let decoded = payload.and_then(|payload| decode(self.stream.decode, Payload::Owned(payload)));
+        decoded.inspect_err(|status| {
+            let unread: usize = self.ready.drain(..).map(|(_, octets)| octets).sum();
+            let mut state = self.stream.lock();
+            let waiting: usize = state.messages.drain(..).map(|(_, octets)| octets).sum();
+            state.consumed += unread + waiting + std::mem::take(&mut self.consumed);
+            state.end = Some(Err(status.clone()));
+            state.abandoned = true;
+            if let Some(carrier) = &state.carrier {
+                carrier.notify();
+            }
+        })
     }
 
     /// On a client: the server's initial metadata, as soon as it is there.
@@ -182,6 +221,11 @@ impl<T> Inbound<T> {
     pub fn metadata(&self) -> &Metadata {
         const EMPTY: &Metadata = &Metadata::new();
         self.context.as_ref().map_or(EMPTY, |context| &context.metadata)
+    }
+
+    /// In a handler: the algorithms that the client accepts beside `identity`.
+    pub fn accepted_compression(&self) -> impl Iterator<Item = &str> {
+        self.metadata().accepted_encodings()
     }
 
     /// In a handler: who calls.
@@ -254,6 +298,16 @@ impl<T> InboundStream<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn add(&self, message: Message<T>, octets: usize) {
+        self.update(|state| {
+            if state.abandoned {
+                state.consumed += octets;
+            } else {
+                state.messages.push_back((message, octets));
+            }
+        });
+    }
+
     /// Changes the state and wakes the reader.
     fn update(&self, change: impl FnOnce(&mut State<T>)) {
         let mut state = self.lock();
@@ -278,6 +332,10 @@ impl<R: Receiver + ?Sized> Receiver for Arc<R> {
 
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
         (**self).handle_message(payload, octets)
+    }
+
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
+        (**self).handle_compressed(message, octets)
     }
 
     fn handle_drop(&self) {
@@ -318,13 +376,12 @@ impl<T: Send> Receiver for InboundStream<T> {
             return Ok(());
         }
         let message = decode(self.decode, payload)?;
-        self.update(|state| {
-            if state.abandoned {
-                state.consumed += octets;
-            } else {
-                state.messages.push_back((message, octets));
-            }
-        });
+        self.add(Message::Decoded(message), octets);
+        Ok(())
+    }
+
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
+        self.add(Message::Compressed(Box::new(message)), octets);
         Ok(())
     }
 

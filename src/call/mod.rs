@@ -2,6 +2,7 @@
 //! waiting for any of it.
 
 mod cancellation;
+mod compression;
 mod credentials;
 mod inbound;
 pub mod interceptor;
@@ -15,6 +16,10 @@ pub mod stats;
 mod wait;
 
 pub use cancellation::{CancellationToken, Cancelled};
+pub(crate) use compression::{
+    Accepted, Chosen, CompressedMessage, Compression, EncodingId, Encodings, EncodingsBuilder,
+    SendCompression,
+};
 pub(crate) use credentials::SharedCallCredentials;
 pub use credentials::{CallCredentials, CallTarget, MetadataFuture};
 pub use inbound::Inbound;

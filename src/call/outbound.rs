@@ -13,7 +13,7 @@ use lariat_http2::{Connection, StreamKey};
 
 use super::interceptor::EncodedMessage;
 use super::replay::Replay;
-use super::{Carrier, Link};
+use super::{Carrier, EncodingId, Link, SendCompression};
 use crate::rpc::{Codec, Metadata, PREFIX_LEN, Status, check_send_len, message_prefix};
 
 /// Octets of encoded messages that may wait for the session before [`Outbound::send`] waits (grpc-go's write quota).
@@ -33,6 +33,7 @@ pub struct Outbound<T> {
     stream: Arc<OutboundStream>,
     encoder: Encoder<T>,
     max_message_size: usize,
+    compression: Option<SendCompression>,
 }
 
 struct Encoder<T> {
@@ -55,6 +56,8 @@ struct State {
     /// A handler's initial metadata, until the session has sent it.
     headers: Option<Metadata>,
     headers_sent: bool,
+    /// What compresses the messages of a handler's response, for its headers.
+    encoding: Option<EncodingId>,
     trailers: Metadata,
     finished: bool,
     end_sent: bool,
@@ -79,7 +82,14 @@ impl<T> Outbound<T> {
         let state = State { carrier: link.map(Carrier::from), ..State::default() };
         let stream = Arc::new(OutboundStream { state: Mutex::new(state) });
         let encoder = Encoder { encoded_len: C::encoded_len, encode: C::encode, message: PhantomData };
-        Outbound { stream, encoder, max_message_size }
+        Outbound { stream, encoder, max_message_size, compression: None }
+    }
+
+    /// Compresses messages as chosen.
+    pub(crate) fn compressed(mut self, compression: SendCompression) -> Self {
+        self.stream.lock().encoding = compression.chosen;
+        self.compression = Some(compression);
+        self
     }
 
     pub(crate) fn stream(&self) -> &Arc<OutboundStream> {
@@ -94,7 +104,41 @@ impl<T> Outbound<T> {
     /// The status of the call if it has ended, or RESOURCE_EXHAUSTED if the message is larger than allowed: the call
     /// goes on then.
     pub fn send(&self, message: T) -> Send<'_, T> {
-        Send { outbound: self, message: Some(message) }
+        Send { outbound: self, message: Some(message), is_compressed: true }
+    }
+
+    /// [`send`](Outbound::send) for a message that is to be left as it is in a call that is compressed otherwise,
+    /// because it would not become smaller or mixes a secret with what an attacker chose.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Outbound::send).
+    pub fn send_uncompressed(&self, message: T) -> Send<'_, T> {
+        Send { outbound: self, message: Some(message), is_compressed: false }
+    }
+
+    /// In a handler, before its first message and headers: the algorithm that compresses the messages, such as `gzip`;
+    /// `identity` for none. Default: the server's, which is the request's own unless it was set.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL if the client does not accept it, the server does not know it, or it is too late. On a client the
+    /// request chooses: [`Request::with_compression`](crate::Request::with_compression).
+    pub fn set_compression(&mut self, algorithm: &str) -> Result<(), Status> {
+        let Some(compression) = &mut self.compression else {
+            return Err(Status::internal(
+                "compression is chosen at the end of the stream that the server made",
+            ));
+        };
+        let mut state = self.stream.lock();
+        if state.headers_sent || state.headers.is_some() || state.waiting > 0 {
+            return Err(Status::internal(
+                "compression is chosen before the response headers and the first message are sent",
+            ));
+        }
+        compression.choose(algorithm)?;
+        state.encoding = compression.chosen;
+        Ok(())
     }
 
     /// Sends the initial metadata of a handler's response now, rather than with its first message.
@@ -125,9 +169,28 @@ impl<T> Outbound<T> {
     /// Says that no more messages come (the client's half-close).
     pub fn finish(self) {}
 
-    fn poll_send(&self, slot: &mut Option<T>, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+    fn poll_send(
+        &self,
+        slot: &mut Option<T>,
+        is_compressed: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Status>> {
         let Some(message) = slot else { return Poll::Ready(Ok(())) };
         let size = (self.encoder.encoded_len)(message);
+        if let Some(compression) = &self.compression
+            && is_compressed
+            && compression.chosen.is_some()
+            && size > 0
+        {
+            if ready!(self.stream.lock().poll_room(cx)).is_ok() {
+                let mut encoded = Vec::with_capacity(size);
+                (self.encoder.encode)(message, &mut encoded);
+                *slot = None;
+                return Poll::Ready(self.send_compressed(compression, &encoded));
+            }
+            *slot = None;
+            return Poll::Ready(Err(self.stream.lock().closed_status()));
+        }
         let length = check_send_len(size, self.max_message_size)?;
         let append = |buffer: &mut Vec<u8>| {
             buffer.extend_from_slice(&message_prefix(length));
@@ -163,9 +226,29 @@ impl<T> Outbound<T> {
     }
 }
 
+impl<T> Outbound<T> {
+    /// Compresses an encoded message that is not empty, and adds it.
+    fn send_compressed(&self, compression: &SendCompression, encoded: &[u8]) -> Result<(), Status> {
+        let framed = compression.frame(encoded, self.max_message_size).unwrap_or_else(|| Ok(Vec::new()))?;
+        let mut state = self.stream.lock();
+        if state.closed.is_some() {
+            return Err(state.closed_status());
+        }
+        state.push(framed.into());
+        state.notify();
+        Ok(())
+    }
+}
+
 impl Outbound<EncodedMessage> {
     /// Sends a message without waiting for room.
     pub(crate) fn send_now(&self, message: EncodedMessage) -> Result<(), Status> {
+        if let Some(compression) = &self.compression
+            && compression.chosen.is_some()
+            && !message.is_empty()
+        {
+            return self.send_compressed(compression, message.as_bytes());
+        }
         let length = check_send_len(message.len(), self.max_message_size)?;
         let mut state = self.stream.lock();
         if state.closed.is_some() {
@@ -202,6 +285,7 @@ impl<T> fmt::Debug for Outbound<T> {
 pub struct Send<'a, T> {
     outbound: &'a Outbound<T>,
     message: Option<T>,
+    is_compressed: bool,
 }
 
 /// The message is never pinned.
@@ -211,8 +295,8 @@ impl<T> Future for Send<'_, T> {
     type Output = Result<(), Status>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outbound = self.outbound;
-        outbound.poll_send(&mut self.message, cx)
+        let (outbound, is_compressed) = (self.outbound, self.is_compressed);
+        outbound.poll_send(&mut self.message, is_compressed, cx)
     }
 }
 
@@ -465,6 +549,11 @@ impl OutboundStream {
         for writer in writers {
             writer.wake();
         }
+    }
+
+    /// What compresses the messages, for the response's head.
+    pub(crate) fn encoding(&self) -> Option<EncodingId> {
+        self.lock().encoding
     }
 
     pub(crate) fn headers_sent(&self) -> bool {

@@ -1,9 +1,10 @@
 //! A request: its message, its metadata, and what a client wants of the call or a handler knows of it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CallCredentials, CancellationToken, SharedCallCredentials};
+use super::{CallCredentials, CancellationToken, Compression, SharedCallCredentials};
 use crate::net::Peer;
 use crate::rpc::Metadata;
 
@@ -16,6 +17,7 @@ pub struct Request<T> {
     metadata: Metadata,
     options: CallOptions,
     received: Option<Arc<Received>>,
+    was_compressed: bool,
 }
 
 /// What a client may choose for one call.
@@ -29,6 +31,7 @@ pub(crate) struct CallOptions {
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancellation: Option<CancellationToken>,
     pub(crate) credentials: Option<SharedCallCredentials>,
+    pub(crate) compression: Compression,
 }
 
 /// What a handler was called with: a [`Request`] or an [`Inbound`](super::Inbound).
@@ -63,21 +66,24 @@ pub(crate) struct Received {
 pub(crate) struct CallContext {
     pub(crate) metadata: Metadata,
     pub(crate) received: Arc<Received>,
+    /// The one request message arrived compressed.
+    pub(crate) was_compressed: bool,
 }
 
 impl<T> Request<T> {
     /// A request without metadata and with the channel's options.
     pub fn new(message: T) -> Self {
-        Request { message, metadata: Metadata::new(), options: CallOptions::default(), received: None }
+        Request::from_parts(message, Metadata::new(), CallOptions::default())
     }
 
     pub(crate) fn received(message: T, context: CallContext) -> Self {
-        let CallContext { metadata, received } = context;
-        Request { message, metadata, options: CallOptions::default(), received: Some(received) }
+        let CallContext { metadata, received, was_compressed } = context;
+        let (options, received) = (CallOptions::default(), Some(received));
+        Request { message, metadata, options, received, was_compressed }
     }
 
     pub(crate) fn from_parts(message: T, metadata: Metadata, options: CallOptions) -> Self {
-        Request { message, metadata, options, received: None }
+        Request { message, metadata, options, received: None, was_compressed: false }
     }
 
     pub(crate) fn into_parts(self) -> (T, Metadata, CallOptions) {
@@ -86,13 +92,14 @@ impl<T> Request<T> {
 
     /// The message, and the rest.
     pub(crate) fn split(self) -> (Request<()>, T) {
-        let Request { message, metadata, options, received } = self;
-        (Request { message: (), metadata, options, received }, message)
+        let Request { message, metadata, options, received, was_compressed } = self;
+        (Request { message: (), metadata, options, received, was_compressed }, message)
     }
 
     /// What a handler's stream knows of its call.
     pub(crate) fn into_context(self) -> Option<CallContext> {
-        Some(CallContext { metadata: self.metadata, received: self.received? })
+        let Request { metadata, received, was_compressed, .. } = self;
+        Some(CallContext { metadata, received: received?, was_compressed })
     }
 
     /// The message.
@@ -122,8 +129,8 @@ impl<T> Request<T> {
 
     /// Another message with the same metadata and options.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Request<U> {
-        let Request { message, metadata, options, received } = self;
-        Request { message: change(message), metadata, options, received }
+        let Request { message, metadata, options, received, was_compressed } = self;
+        Request { message: change(message), metadata, options, received, was_compressed }
     }
 
     /// On a client: the call ends with DEADLINE_EXCEEDED when it has not ended after this time. The server is told.
@@ -211,6 +218,30 @@ impl<T> Request<T> {
             Some(received) => received.deadline,
             None => self.options.deadline,
         }
+    }
+
+    /// On a client: the algorithm that compresses the request's messages, such as `gzip`; `identity` for none. Default:
+    /// the channel's. One that the channel does not know ends the call with INTERNAL.
+    pub fn with_compression(mut self, algorithm: impl Into<Cow<'static, str>>) -> Self {
+        self.options.compression.algorithm = Some(algorithm.into());
+        self
+    }
+
+    /// On a client: sends this one message as it is in a call that is compressed otherwise, because it would not become
+    /// smaller or mixes a secret with what an attacker chose.
+    pub fn with_uncompressed_message(mut self) -> Self {
+        self.options.compression.leaves_message = true;
+        self
+    }
+
+    /// In a handler: whether the message arrived compressed.
+    pub fn was_compressed(&self) -> bool {
+        self.was_compressed
+    }
+
+    /// In a handler: the algorithms that the client accepts beside `identity`.
+    pub fn accepted_compression(&self) -> impl Iterator<Item = &str> {
+        self.metadata.accepted_encodings()
     }
 
     /// In a handler: the token that tells work outside the handler's future of the call's cancellation.

@@ -1,5 +1,8 @@
 //! A response: its message, its initial metadata and its trailers.
 
+use std::borrow::Cow;
+
+use super::Compression;
 use crate::rpc::Metadata;
 
 /// A response with its metadata.
@@ -8,20 +11,30 @@ pub struct Response<T> {
     message: T,
     metadata: Metadata,
     trailers: Metadata,
+    compression: Compression,
+    was_compressed: bool,
 }
 
 impl<T> Response<T> {
     /// A response without metadata.
     pub fn new(message: T) -> Self {
-        Response { message, metadata: Metadata::new(), trailers: Metadata::new() }
+        Response::from_parts(message, Metadata::new(), Metadata::new())
     }
 
     pub(crate) fn from_parts(message: T, metadata: Metadata, trailers: Metadata) -> Self {
-        Response { message, metadata, trailers }
+        Response { message, metadata, trailers, compression: Compression::default(), was_compressed: false }
     }
 
     pub(crate) fn into_parts(self) -> (T, Metadata, Metadata) {
         (self.message, self.metadata, self.trailers)
+    }
+
+    pub(crate) fn compression(&mut self) -> &mut Compression {
+        &mut self.compression
+    }
+
+    pub(crate) fn set_was_compressed(&mut self, was_compressed: bool) {
+        self.was_compressed = was_compressed;
     }
 
     /// The message.
@@ -59,8 +72,28 @@ impl<T> Response<T> {
         &mut self.trailers
     }
 
+    /// In a handler: the algorithm that compresses the message, such as `gzip`; `identity` for none. Default: the
+    /// server's, which is the request's own unless it was set. If the client does not accept it, the message is sent as
+    /// it is; one that the server does not know ends the call with INTERNAL.
+    pub fn with_compression(mut self, algorithm: impl Into<Cow<'static, str>>) -> Self {
+        self.compression.algorithm = Some(algorithm.into());
+        self
+    }
+
+    /// In a handler: sends this one message as it is in a call that is compressed otherwise.
+    pub fn with_uncompressed_message(mut self) -> Self {
+        self.compression.leaves_message = true;
+        self
+    }
+
+    /// On a client: whether the message arrived compressed.
+    pub fn was_compressed(&self) -> bool {
+        self.was_compressed
+    }
+
     /// Another message with the same metadata.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Response<U> {
-        Response { message: change(self.message), metadata: self.metadata, trailers: self.trailers }
+        let Response { message, metadata, trailers, compression, was_compressed } = self;
+        Response { message: change(message), metadata, trailers, compression, was_compressed }
     }
 }

@@ -27,12 +27,16 @@ use super::watch_stream::WatchMethods;
 use crate::Error;
 use crate::call::interceptor::{Chain, EncodedMessage, Interceptor, Octets};
 use crate::call::stats::{StatsHandler, StatsHandlers};
-use crate::call::{CallCredentials, CallOptions, Inbound, Outbound, Receiver, Request};
+use crate::call::{
+    Accepted, CallCredentials, CallOptions, Chosen, Encodings, EncodingsBuilder, Inbound, Outbound, Receiver,
+    Request, SendCompression,
+};
 use crate::credentials::ChannelCredentials;
 #[cfg(feature = "tls")]
 use crate::credentials::ClientTls;
 use crate::engine::Engine;
 use crate::net::clock;
+use crate::rpc::compression::Compressor;
 use crate::rpc::{
     Cardinality, Codec, Metadata, PREFIX_LEN, Status, check_send_len, message_prefix, request_head,
 };
@@ -58,6 +62,7 @@ struct Shared {
     authority: Arc<str>,
     user_agent: Arc<str>,
     defaults: CallOptions,
+    encodings: Arc<Encodings>,
     /// `None` if there are none, which is all that calls without interceptors need to know.
     interceptors: Option<Arc<Chain>>,
     engine: Engine,
@@ -74,6 +79,7 @@ pub struct ChannelBuilder {
     defaults: CallOptions,
     interceptors: Chain,
     stats: StatsHandlers,
+    encodings: EncodingsBuilder,
     http2: Http2Config,
     backoff: BackoffConfig,
     min_connect_timeout: Duration,
@@ -100,6 +106,7 @@ impl Channel {
             defaults: CallOptions::default(),
             interceptors: Chain::default(),
             stats: StatsHandlers::default(),
+            encodings: EncodingsBuilder::default(),
             http2: Http2Config { max_concurrent_streams: None, ..Http2Config::default() },
             backoff: BackoffConfig::default(),
             min_connect_timeout: Duration::from_secs(20),
@@ -146,8 +153,8 @@ impl Channel {
 
     /// A method to call, by its path `/package.Service/Method`.
     pub fn method(&self, path: impl Into<String>) -> Method {
-        let Shared { scheme, authority, user_agent, .. } = &*self.shared;
-        Method::new(path.into(), scheme, Arc::clone(authority), Arc::clone(user_agent))
+        let Shared { scheme, authority, user_agent, encodings, .. } = &*self.shared;
+        Method::new(path.into(), scheme, authority.clone(), user_agent.clone(), encodings.clone())
     }
 
     /// Calls a method with one request and one response.
@@ -157,7 +164,7 @@ impl Channel {
         Resp: Send + 'static,
     {
         let (message, metadata, options) = request.into_parts();
-        let (body, status) = self.frame::<C, Req>(&message, &options);
+        let (body, status) = self.frame::<C, Req>(&message, &options, self.is_wire());
         let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::One);
         UnaryCall::new(self.start(head, body, UnaryReceiver::new::<C>(), status))
     }
@@ -170,7 +177,7 @@ impl Channel {
     {
         let inbound = Inbound::new::<C>(None, None);
         let (message, metadata, options) = request.into_parts();
-        let (body, status) = self.frame::<C, Req>(&message, &options);
+        let (body, status) = self.frame::<C, Req>(&message, &options, self.is_wire());
         let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::Many);
         self.start(head, body, Arc::clone(inbound.stream()), status);
         inbound
@@ -187,7 +194,7 @@ impl Channel {
         Resp: Send + 'static,
     {
         let ((), metadata, options) = request.into_parts();
-        let outbound = Outbound::new::<C>(None, self.max_send_message_size(&options));
+        let outbound = self.outbound::<C, Req>(&options, self.is_wire());
         let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::One);
         let body = Body::Stream(Arc::clone(outbound.stream()));
         let call = UnaryCall::new(self.start(head, body, UnaryReceiver::new::<C>(), Ok(())));
@@ -205,7 +212,7 @@ impl Channel {
         Resp: Send + 'static,
     {
         let ((), metadata, options) = request.into_parts();
-        let outbound = Outbound::new::<C>(None, self.max_send_message_size(&options));
+        let outbound = self.outbound::<C, Req>(&options, self.is_wire());
         let inbound = Inbound::new::<C>(None, None);
         let head = CallHead::new::<C, Req>(method, metadata, options, Cardinality::Many);
         let body = Body::Stream(Arc::clone(outbound.stream()));
@@ -217,9 +224,53 @@ impl Channel {
         options.max_send_message_size.or(self.shared.defaults.max_send_message_size).unwrap_or(usize::MAX)
     }
 
+    /// Whether what a user sends goes to a connection, not to interceptors, which see messages as they are.
+    fn is_wire(&self) -> bool {
+        self.shared.interceptors.is_none()
+    }
+
+    /// What compresses the messages of a request.
+    fn encoding(&self, options: &CallOptions) -> Result<Chosen, Status> {
+        let encodings = &self.shared.encodings;
+        match &options.compression.algorithm {
+            None => Ok(encodings.default().flatten()),
+            Some(name) => encodings.choose_or_fail(name),
+        }
+    }
+
+    fn outbound<C: Codec<T>, T>(&self, options: &CallOptions, is_wire: bool) -> Outbound<T> {
+        let outbound = Outbound::new::<C>(None, self.max_send_message_size(options));
+        match self.encoding(options) {
+            Ok(Some(id)) if is_wire => outbound.compressed(SendCompression {
+                encodings: Arc::clone(&self.shared.encodings),
+                accepted: Accepted::default(),
+                chosen: Some(id),
+            }),
+            // What is wrong with the choice is told when the call starts.
+            _ => outbound,
+        }
+    }
+
     /// The message as it is sent. If it cannot be, the body is empty and the status says why.
-    fn frame<C: Codec<T>, T>(&self, message: &T, options: &CallOptions) -> (Body, Result<(), Status>) {
+    fn frame<C: Codec<T>, T>(
+        &self,
+        message: &T,
+        options: &CallOptions,
+        is_wire: bool,
+    ) -> (Body, Result<(), Status>) {
         let size = C::encoded_len(message);
+        if is_wire
+            && size > 0
+            && !options.compression.leaves_message
+            && let Ok(Some(id)) = self.encoding(options)
+        {
+            let mut encoded = Vec::with_capacity(size);
+            C::encode(message, &mut encoded);
+            return match self.shared.encodings.frame(id, &encoded, self.max_send_message_size(options)) {
+                Ok(framed) => (Body::Message(framed.into()), Ok(())),
+                Err(status) => (Body::Message(Bytes::new()), Err(status)),
+            };
+        }
         match check_send_len(size, self.max_send_message_size(options)) {
             Ok(length) => {
                 // Exactly as large as needed: only then does it become `Bytes` without another allocation.
@@ -241,6 +292,10 @@ impl Channel {
         request: Result<(), Status>,
     ) -> Arc<Call<R>> {
         let CallHead { method, subtype, metadata, options, responses, is_intercepted } = head;
+        let (encoding, request) = match self.encoding(&options) {
+            Ok(encoding) => (encoding, request),
+            Err(status) => (None, Err(status)),
+        };
         let defaults = &self.shared.defaults;
         let timeout = options.timeout.or(defaults.timeout);
         let timeout = timeout.and_then(|timeout| clock::now().checked_add(timeout));
@@ -253,6 +308,7 @@ impl Channel {
             max_receive_message_size: options.max_receive_message_size.or(defaults.max_receive_message_size),
             responses,
             credentials: options.credentials,
+            encoding,
             body,
             receiver,
         });
@@ -292,7 +348,7 @@ impl Channel {
         receiver: R,
     ) -> Arc<Call<R>> {
         let (message, metadata, options) = request.into_parts();
-        let (body, status) = self.frame::<Octets, _>(&message, &options);
+        let (body, status) = self.frame::<Octets, _>(&message, &options, true);
         self.start(wire.head(metadata, options), body, receiver, status)
     }
 
@@ -304,7 +360,7 @@ impl Channel {
         receiver: R,
     ) -> Outbound<EncodedMessage> {
         let ((), metadata, options) = request.into_parts();
-        let outbound = Outbound::new::<Octets>(None, self.max_send_message_size(&options));
+        let outbound = self.outbound::<Octets, _>(&options, true);
         let body = Body::Stream(Arc::clone(outbound.stream()));
         self.start(wire.head(metadata, options), body, receiver, Ok(()));
         outbound
@@ -445,6 +501,26 @@ impl ChannelBuilder {
         self
     }
 
+    /// Compresses the messages of requests by this algorithm, such as `gzip`, unless a call says otherwise. Default:
+    /// none.
+    pub fn compression(mut self, algorithm: impl Into<String>) -> Self {
+        self.encodings.prefer(algorithm);
+        self
+    }
+
+    /// The algorithms by which responses may be compressed. Default: all that are known, which are `gzip` and `deflate`
+    /// (`zstd` with the feature of that name) and those added by [`compressor`](Self::compressor).
+    pub fn accept_compression<I: IntoIterator<Item: Into<String>>>(mut self, algorithms: I) -> Self {
+        self.encodings.accept(algorithms);
+        self
+    }
+
+    /// Adds an algorithm, or another level of one that is known.
+    pub fn compressor(mut self, compressor: impl Compressor + Clone + Sync) -> Self {
+        self.encodings.add(compressor);
+        self
+    }
+
     /// The largest list of response headers or trailers accepted, counted as RFC 9113 §6.5.2 does. Default: 16 KiB.
     pub fn max_header_list_size(mut self, octets: u32) -> Self {
         self.http2.max_header_list_size = octets;
@@ -565,6 +641,8 @@ impl ChannelBuilder {
     pub fn build(self) -> Result<Channel, Error> {
         let credentials = self.credentials.ok_or(Error::SecurityNotChosen { what: "channel" })?;
         credentials.check()?;
+        let encodings = self.encodings.build().map_err(|why| Error::Option { option: "compression", why })?;
+        let encodings = Arc::new(encodings);
         let target = Target::parse(&self.target, &self.registry).map_err(Error::Target)?;
         let authority: Arc<str> = match (self.authority, credentials.server_name()) {
             (Some(authority), _) => authority.into(),
@@ -579,7 +657,13 @@ impl ChannelBuilder {
         let control = Arc::new(Control::new(home.clone(), seed, self.attempts, stats));
         let user_agent: Arc<str> = request_head::user_agent(self.user_agent.as_deref()).into();
         let method = |path: &str| {
-            Method::new(path.to_owned(), scheme, Arc::clone(&authority), Arc::clone(&user_agent))
+            Method::new(
+                path.to_owned(),
+                scheme,
+                authority.clone(),
+                user_agent.clone(),
+                Arc::clone(&encodings),
+            )
         };
         let plan = Plan {
             target,
@@ -624,6 +708,7 @@ impl ChannelBuilder {
             authority,
             user_agent,
             defaults: self.defaults,
+            encodings,
             interceptors: (!self.interceptors.is_empty()).then(|| Arc::new(self.interceptors)),
             engine,
         };

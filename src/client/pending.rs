@@ -1,5 +1,6 @@
 //! A call as its caller made it, and on its way to a connection.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,8 +9,12 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::call::stats::{Begin, CallEvent, CallStats, StatsHandlers};
-use crate::call::{CallOptions, Carrier, MethodKind, OutboundStream, Receiver, SharedCallCredentials};
+use crate::call::{
+    CallOptions, Carrier, Chosen, CompressedMessage, Compression, MethodKind, OutboundStream, Receiver,
+    SharedCallCredentials,
+};
 use crate::net::{SecurityLevel, clock};
+use crate::rpc::compression::IDENTITY;
 use crate::rpc::{
     Cardinality, Code, DEFAULT_MAX_RECEIVE_SIZE, Metadata, PREFIX_LEN, Payload, Status, check_send_len,
 };
@@ -34,6 +39,8 @@ pub(super) struct Call<R: ?Sized = dyn Receiver> {
     pub(super) responses: Cardinality,
     /// The credentials of this call alone.
     pub(super) credentials: Option<SharedCallCredentials>,
+    /// What compresses the request's messages.
+    pub(super) encoding: Chosen,
     pub(super) body: Body,
     pub(super) receiver: R,
 }
@@ -50,6 +57,10 @@ impl<R: Receiver + ?Sized> Receiver for Call<R> {
 
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
         self.receiver.handle_message(payload, octets)
+    }
+
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
+        self.receiver.handle_compressed(message, octets)
     }
 
     fn handle_drop(&self) {
@@ -131,6 +142,15 @@ struct AttemptStats {
 }
 
 impl<R: ?Sized> Call<R> {
+    /// The choice of compression, for the same call once more.
+    pub(super) fn compression(&self) -> Compression {
+        let name = self.encoding.map(|id| self.method.encodings().name(id).to_owned());
+        Compression {
+            algorithm: Some(name.map_or(Cow::Borrowed(IDENTITY), Cow::Owned)),
+            leaves_message: false,
+        }
+    }
+
     pub(super) fn kind(&self) -> MethodKind {
         match (&self.body, self.responses) {
             (Body::Message(_), Cardinality::One) => MethodKind::Unary,
@@ -176,6 +196,7 @@ impl PendingCall {
             wait_for_ready: self.call.wait_for_ready,
             max_receive_message_size: self.call.max_receive_message_size,
             credentials: self.call.credentials.clone(),
+            compression: self.call.compression(),
             ..CallOptions::default()
         }
     }

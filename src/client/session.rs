@@ -14,13 +14,13 @@ use super::authorization;
 use super::control::Control;
 use super::pending::{Body, PendingCall};
 use super::subchannel::{ConnectionEvent, ConnectionId};
-use crate::call::Link;
 use crate::call::stats::CallEvent;
+use crate::call::{Chosen, CompressedMessage, EncodingId, Link};
 use crate::net::{
     Address, CloseReason, Inbox, LazyTimer, Note, Peer, SecurityLevel, Session, SessionState, TimerId, Turn,
 };
 use crate::rpc::{
-    Cardinality, ClientCall, HeadersOutcome, KnownResponse, Metadata, PREFIX_LEN, Status, Violation,
+    Cardinality, ClientCall, HeadersOutcome, KnownResponse, Message, Metadata, PREFIX_LEN, Status, Violation,
     request_head,
 };
 
@@ -152,6 +152,35 @@ struct ActiveCall {
     deadline: Option<TimerId>,
     /// The response has begun, so that the call cannot be sent again.
     committed: bool,
+    /// What compresses the response's messages.
+    encoding: Chosen,
+}
+
+impl ActiveCall {
+    /// Reads what compresses the response.
+    fn take_encoding(&mut self, head: &HeaderList) {
+        let Some(name) = head.get(b"grpc-encoding") else { return };
+        self.encoding = self.call.method.encodings().find_accepted(name);
+        match self.encoding {
+            Some(_) => self.grammar.accept_compressed(),
+            None => self.grammar.refuse_encoding(name),
+        }
+    }
+
+    fn deliver_compressed(
+        &self,
+        message: Message<'_>,
+        encoding: EncodingId,
+        octets: usize,
+    ) -> Result<(), Status> {
+        let message = CompressedMessage {
+            octets: message.payload.into_bytes(),
+            encodings: Arc::clone(self.call.method.encodings()),
+            encoding,
+            limit: self.call.max_receive_message_size,
+        };
+        self.call.receiver.handle_compressed(message, octets)
+    }
 }
 
 impl ClientSession {
@@ -509,6 +538,9 @@ impl Open {
             }
             added.write_to(&mut self.fields);
         }
+        if let Some(id) = call.encoding {
+            request_head::push_encoding(call.method.encodings().name(id), &mut self.fields);
+        }
         call.metadata.write_to(&mut self.fields);
         let head = call.method.head(call.subtype);
         let fields = Some(&self.fields).filter(|fields| !fields.is_empty());
@@ -551,7 +583,7 @@ impl Open {
         let grammar = ClientCall::new(call.responses, call.max_receive_message_size);
         let deadline = call.deadline.map(|deadline| turn.set_timer(deadline, index as u32));
         self.bound += usize::from(call.is_bound);
-        self.calls.insert(ActiveCall { key, call, grammar, deadline, committed: false });
+        self.calls.insert(ActiveCall { key, call, grammar, deadline, committed: false, encoding: None });
         None
     }
 
@@ -607,7 +639,10 @@ impl Open {
         };
         match outcome {
             Ok(HeadersOutcome::Nothing) => {}
-            Ok(HeadersOutcome::Initial) => {
+            Ok(HeadersOutcome::Initial { has_encoding }) => {
+                if has_encoding {
+                    active.take_encoding(&list);
+                }
                 let metadata = Metadata::received(list);
                 active.call.tell(&CallEvent::InHeader { metadata: &metadata });
                 active.call.receiver.handle_headers(metadata);
@@ -638,7 +673,10 @@ impl Open {
                 Ok(Some(message)) => {
                     active.call.tell(&CallEvent::InPayload { octets: message.payload.len() });
                     let octets = message.payload.len() + PREFIX_LEN;
-                    let delivered = active.call.receiver.handle_message(message.payload, octets);
+                    let delivered = match active.encoding.filter(|_| message.compressed) {
+                        None => active.call.receiver.handle_message(message.payload, octets),
+                        Some(encoding) => active.deliver_compressed(message, encoding, octets),
+                    };
                     if let Err(status) = delivered {
                         let code = ErrorCode::CANCEL;
                         return self.violate(turn, out, index, Violation { status, code });

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::pending::Call;
-use crate::call::{Carrier, Receiver, Response, decode};
+use crate::call::{Carrier, CompressedMessage, Receiver, Response, decode};
 use crate::rpc::{Codec, Metadata, Payload, Status};
 
 /// A call with one response, under way since it was made: await it, or [`wait`](crate::Wait::wait) for it. Dropping it
@@ -27,6 +27,7 @@ pub(super) struct UnaryReceiver<T> {
 struct State<T> {
     headers: Metadata,
     message: Option<T>,
+    was_compressed: bool,
     result: Option<Result<Response<T>, Status>>,
     /// The result is there, or was taken.
     ended: bool,
@@ -85,6 +86,7 @@ impl<T> UnaryReceiver<T> {
         let state = State {
             headers: Metadata::new(),
             message: None,
+            was_compressed: false,
             result: None,
             ended: false,
             abandoned: false,
@@ -116,6 +118,12 @@ impl<T: Send> Receiver for UnaryReceiver<T> {
         Ok(())
     }
 
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
+        self.handle_message(Payload::Owned(message.decompress()?), octets)?;
+        self.lock().was_compressed = true;
+        Ok(())
+    }
+
     fn handle_end(&self, result: Result<Metadata, Status>) {
         let mut state = self.lock();
         if state.ended {
@@ -125,7 +133,11 @@ impl<T: Send> Receiver for UnaryReceiver<T> {
         state.carrier = None;
         let headers = std::mem::take(&mut state.headers);
         state.result = Some(match (result, state.message.take()) {
-            (Ok(trailers), Some(message)) => Ok(Response::from_parts(message, headers, trailers)),
+            (Ok(trailers), Some(message)) => {
+                let mut response = Response::from_parts(message, headers, trailers);
+                response.set_was_compressed(state.was_compressed);
+                Ok(response)
+            }
             (Ok(_), None) => Err(Status::internal("the server answered OK without a message")),
             (Err(status), _) => Err(status),
         });

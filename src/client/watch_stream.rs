@@ -131,6 +131,7 @@ impl WatchStream {
             max_receive_message_size: Some(DEFAULT_MAX_RECEIVE_SIZE),
             responses: Cardinality::Many,
             credentials: None,
+            encoding: None,
             body: Body::Message(framed(&request)),
             receiver: WatchStream {
                 control: Arc::downgrade(control),

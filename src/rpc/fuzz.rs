@@ -7,6 +7,7 @@ use lariat_frame::hpack::{HeaderList, Indexing};
 
 use super::binary;
 use super::code::Code;
+use super::compression::{self, Compressor};
 use super::deframer::Deframer;
 use super::grammar::{Cardinality, ClientCall, HeadersOutcome, ServerCall};
 use super::message::PREFIX_LEN;
@@ -27,6 +28,40 @@ pub fn deframe(data: &[u8]) {
     assert_eq!(whole, outcome(input.chunks(usize::from(seed % 16) + 1)), "in equal pieces");
     let (front, back) = input.split_at(usize::from(*seed).min(input.len()));
     assert_eq!(whole, outcome([front, back].into_iter()), "in two pieces");
+}
+
+/// Octets are inflated to no more than the limit or refused, whatever was inflated with the same memory before; and
+/// what is compressed comes back. The first octet chooses the algorithm.
+pub fn decompress(data: &[u8]) {
+    const LIMIT: usize = 1 << 16;
+    let Some((choice, input)) = data.split_first() else {
+        return;
+    };
+    let mut algorithms: Vec<Box<dyn Compressor>> = vec![
+        #[cfg(feature = "gzip")]
+        Box::new(compression::Gzip::with_level(1)),
+        #[cfg(feature = "deflate")]
+        Box::new(compression::Deflate::with_level(1)),
+        #[cfg(feature = "zstd")]
+        Box::new(compression::Zstd::with_level(1)),
+    ];
+    let Some(choice) = usize::from(*choice).checked_rem(algorithms.len()) else {
+        return;
+    };
+    let algorithm = &mut *algorithms[choice];
+    let mut inflate = |octets: &[u8], limit| {
+        compression::decompress(algorithm, octets, limit).map_err(|status| status.code())
+    };
+    let first = inflate(input, LIMIT);
+    assert_eq!(first, inflate(input, LIMIT), "with memory that was used before");
+    match &first {
+        Ok(message) => assert!(message.len() <= LIMIT),
+        Err(code) => assert!(matches!(code, Code::Internal | Code::ResourceExhausted)),
+    }
+    let mut compressed = Vec::new();
+    assert!(algorithm.compress(input, &mut compressed).is_ok());
+    let again = compression::decompress(algorithm, &compressed, input.len()).map_err(|status| status.code());
+    assert_eq!(again.as_deref(), Ok(input));
 }
 
 /// What a deframer made of a stream.
@@ -164,7 +199,7 @@ pub fn client_call(data: &[u8]) {
             _ => {
                 let headers = response_headers(*action >> 4, &mut script);
                 match call.handle_headers(&headers, ends) {
-                    Ok(HeadersOutcome::Nothing | HeadersOutcome::Initial) => None,
+                    Ok(HeadersOutcome::Nothing | HeadersOutcome::Initial { .. }) => None,
                     Ok(HeadersOutcome::Closed { result, .. }) => Some(result),
                     Err(violation) => Some(Err(violation.status)),
                 }

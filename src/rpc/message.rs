@@ -84,6 +84,12 @@ pub fn message_prefix(len: u32) -> [u8; PREFIX_LEN] {
     [0, a, b, c, d]
 }
 
+/// What stands in front of a compressed payload of this length.
+pub(super) fn compressed_prefix(len: u32) -> [u8; PREFIX_LEN] {
+    let [a, b, c, d] = len.to_be_bytes();
+    [1, a, b, c, d]
+}
+
 /// Checks the length of a payload that is to be sent against the caller's limit, and against the four octets that the
 /// prefix has for it. The error is RESOURCE_EXHAUSTED.
 #[inline]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lariat_frame::hpack::{Field, HeaderList, Indexing};
 
 use super::binary;
+use super::compression::IDENTITY;
 use super::status::Status;
 
 /// Values up to this length go into HPACK's dynamic table: short ones repeat from call to call (names, tokens, flags),
@@ -72,6 +73,13 @@ impl Metadata {
     /// receiver drop but not fail on.
     pub fn received(headers: Arc<HeaderList>) -> Self {
         Self { list: Some(headers), is_received: true }
+    }
+
+    /// The names in a received `grpc-accept-encoding`, which is no custom metadata.
+    pub(crate) fn accepted_encodings(&self) -> impl Iterator<Item = &str> {
+        let list = self.list.as_ref().and_then(|list| list.get(b"grpc-accept-encoding"));
+        let names = list.and_then(text).unwrap_or_default().split(',').map(str::trim_ascii);
+        names.filter(|name| !name.is_empty() && *name != IDENTITY)
     }
 
     /// The first value under this key, if the key is not binary.

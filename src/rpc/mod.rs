@@ -8,6 +8,7 @@
 pub mod binary;
 pub mod code;
 pub mod codec;
+pub mod compression;
 pub mod content_type;
 pub mod deframer;
 #[doc(hidden)]

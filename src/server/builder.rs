@@ -16,13 +16,14 @@ use super::watch::Watch;
 use crate::Error;
 use crate::call::interceptor::{Chain, Interceptor};
 use crate::call::stats::{StatsHandler, StatsHandlers};
-use crate::call::{Inbound, Outbound, Wait};
+use crate::call::{Chosen, Encodings, EncodingsBuilder, Inbound, Outbound, Wait};
 use crate::credentials::ServerCredentials;
 #[cfg(feature = "tls")]
 use crate::credentials::ServerTls;
 use crate::engine::Engine;
 use crate::net::{Address, BoundListener, ListenerId, descriptor_limit, on_event_loop};
-use crate::rpc::{DEFAULT_MAX_RECEIVE_SIZE, Raw, Status, trailers};
+use crate::rpc::compression::Compressor;
+use crate::rpc::{DEFAULT_MAX_RECEIVE_SIZE, Payload, Raw, Status, trailers};
 
 /// Windows below HTTP/2's initial one cannot be announced before the peer may have used it (grpc-go ignores them too).
 const MIN_WINDOW: u32 = 65_535;
@@ -36,6 +37,7 @@ pub struct ServerBuilder {
     stats: StatsHandlers,
     error: Option<Error>,
     options: Options,
+    encodings: EncodingsBuilder,
     http2: Config,
 }
 
@@ -44,6 +46,7 @@ pub struct ServerBuilder {
 pub(super) struct Shared {
     pub(super) router: Router,
     pub(super) options: Options,
+    pub(super) encodings: Arc<Encodings>,
     pub(super) http2: Arc<Config>,
     pub(super) sessions: Arc<Sessions>,
     pub(super) counters: Counters,
@@ -60,6 +63,17 @@ pub(super) struct Options {
     pub(super) max_connections: Option<usize>,
 }
 
+impl Shared {
+    /// The message of a request before it was compressed.
+    pub(super) fn decompress(&self, by: Chosen, octets: &Payload<'_>) -> Result<Payload<'static>, Status> {
+        let Some(id) = by else {
+            return Err(Status::internal("the request has a compressed message and no grpc-encoding"));
+        };
+        let limit = self.options.max_receive_message_size;
+        self.encodings.decompress(id, octets.as_ref(), limit).map(Payload::Owned)
+    }
+}
+
 impl Default for ServerBuilder {
     fn default() -> Self {
         ServerBuilder {
@@ -74,6 +88,7 @@ impl Default for ServerBuilder {
                 max_send_message_size: usize::MAX,
                 max_connections: None,
             },
+            encodings: EncodingsBuilder::default(),
             http2: Config {
                 keepalive: Keepalive {
                     time: Some(Duration::from_secs(2 * 60 * 60)),
@@ -153,6 +168,27 @@ impl ServerBuilder {
     /// The largest response message sent, in octets. Default: what the wire format allows, 4 GiB.
     pub fn max_send_message_size(mut self, octets: usize) -> Self {
         self.options.max_send_message_size = octets;
+        self
+    }
+
+    /// Compresses responses by this algorithm, such as `gzip`, if the client accepts it and the handler does not say
+    /// otherwise; `identity` for none. Default: the algorithm of the request.
+    pub fn compression(mut self, algorithm: impl Into<String>) -> Self {
+        self.encodings.prefer(algorithm);
+        self
+    }
+
+    /// The algorithms by which requests may be compressed; others end their call with UNIMPLEMENTED. Default: all that
+    /// are known, which are `gzip` and `deflate` (`zstd` with the feature of that name) and those added by
+    /// [`compressor`](Self::compressor).
+    pub fn accept_compression<I: IntoIterator<Item: Into<String>>>(mut self, algorithms: I) -> Self {
+        self.encodings.accept(algorithms);
+        self
+    }
+
+    /// Adds an algorithm, or another level of one that is known.
+    pub fn compressor(mut self, compressor: impl Compressor + Clone + Sync) -> Self {
+        self.encodings.add(compressor);
         self
     }
 
@@ -255,12 +291,14 @@ impl ServerBuilder {
         if !chain.is_empty() {
             router.intercept(&Arc::new(chain));
         }
+        let encodings = self.encodings.build().map_err(|why| Error::Option { option: "compression", why })?;
         let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
         let mut options = self.options;
         options.max_connections =
             options.max_connections.or_else(|| descriptor_limit().map(|limit| limit / 10 * 9));
         let sessions = Arc::new(Sessions::new());
         let shared = Arc::new(Shared {
+            encodings: Arc::new(encodings),
             router,
             options,
             http2: Arc::new(self.http2),

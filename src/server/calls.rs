@@ -7,7 +7,7 @@ use std::time::Instant;
 use lariat_frame::hpack::HeaderList;
 use lariat_http2::StreamKey;
 
-use super::invocation::Invocation;
+use super::invocation::{CallCompression, Invocation};
 use crate::call::{CancellationToken, OutboundStream, Received, Receiver};
 use crate::net::{Peer, TimerId};
 use crate::rpc::{ServerCall, Status};
@@ -16,6 +16,7 @@ use crate::rpc::{ServerCall, Status};
 pub(super) struct Call {
     pub(super) key: StreamKey,
     pub(super) route: u32,
+    pub(super) compression: CallCompression,
     pub(super) grammar: ServerCall,
     /// What the request began with, until the handler starts.
     pub(super) headers: Option<Arc<HeaderList>>,

@@ -71,8 +71,8 @@ impl Handler {
         let serve = Arc::new(serve);
         let endpoint = interception::server_streaming::<C, _, _, _, _>(Arc::clone(&serve));
         let start = move |start: Start<'_>, started: &mut Started| {
+            let outbound = start.outbound::<C, Resp>();
             let message = <C as Codec<Req>>::decode(start.message)?;
-            let outbound = Outbound::new::<C>(Some(start.link.clone()), start.max_send_message_size);
             started.outbound = Some(Arc::clone(outbound.stream()));
             Ok(serve(Request::received(message, start.context), outbound))
         };
@@ -122,8 +122,8 @@ impl Handler {
         let serve = Arc::new(serve);
         let endpoint = interception::bidi_streaming::<C, _, _, _, _>(Arc::clone(&serve));
         let start = move |start: Start<'_>, started: &mut Started| {
+            let outbound = start.outbound::<C, Resp>();
             let inbound = Inbound::new::<C>(Some(start.link.clone()), Some(start.context));
-            let outbound = Outbound::new::<C>(Some(start.link.clone()), start.max_send_message_size);
             started.inbound = Some(inbound.stream().clone());
             started.outbound = Some(Arc::clone(outbound.stream()));
             Ok(serve(inbound, outbound))

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::responder::Responder;
-use crate::call::{CallContext, Link, OutboundStream, Receiver};
-use crate::rpc::{Payload, Status};
+use crate::call::{
+    Accepted, CallContext, Chosen, Encodings, Link, Outbound, OutboundStream, Receiver, SendCompression,
+};
+use crate::rpc::{Codec, Payload, Status};
 
 /// What a run starts with.
 pub(super) struct Start<'a> {
@@ -16,6 +18,27 @@ pub(super) struct Start<'a> {
     /// Where the session listens for the streams of the call.
     pub(super) link: &'a Link,
     pub(super) max_send_message_size: usize,
+    pub(super) encodings: &'a Arc<Encodings>,
+    pub(super) compression: CallCompression,
+}
+
+/// What compresses the messages of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CallCompression {
+    pub(super) request: Chosen,
+    /// What the client accepts.
+    pub(super) accepted: Accepted,
+    /// What is chosen unless the handler says otherwise.
+    pub(super) response: Chosen,
+}
+
+impl Start<'_> {
+    /// The sending end of a response that is a stream.
+    pub(super) fn outbound<C: Codec<T>, T>(&self) -> Outbound<T> {
+        let CallCompression { accepted, response: chosen, .. } = self.compression;
+        let compression = SendCompression { encodings: Arc::clone(self.encodings), accepted, chosen };
+        Outbound::new::<C>(Some(self.link.clone()), self.max_send_message_size).compressed(compression)
+    }
 }
 
 /// The session's ends of the streams of a run.

@@ -7,8 +7,12 @@ use lariat_frame::hpack::HeaderList;
 use lariat_frame::{ErrorCode, WriteBuf};
 use lariat_http2::{Connection, HeaderBlock, SendError, StreamKey};
 
-use crate::call::Response;
-use crate::rpc::{Codec, Metadata, PREFIX_LEN, Status, check_send_len, message_prefix, trailers};
+use super::invocation::CallCompression;
+use crate::call::{Chosen, EncodingId, Encodings, Response};
+use crate::rpc::{
+    Codec, Metadata, PREFIX_LEN, Status, check_send_len, frame_message, message_prefix, response_head,
+    trailers,
+};
 
 /// Messages from this size on get a buffer of their own and are chained to the output, not copied.
 const OWN_BUFFER: usize = 8 * 1024;
@@ -26,6 +30,8 @@ pub(super) struct Responder<'a> {
     /// The trailers of a call that ended well without trailers of its own.
     pub(super) ok: &'a Arc<HeaderList>,
     pub(super) max_send_message_size: usize,
+    pub(super) encodings: &'a Encodings,
+    pub(super) compression: CallCompression,
     /// How a streaming response ended; its trailers follow when its messages are sent.
     pub(super) ended: Option<Result<(), Status>>,
 }
@@ -33,10 +39,20 @@ pub(super) struct Responder<'a> {
 impl Responder<'_> {
     /// Writes a whole response, or the status of a call that has none.
     pub(super) fn respond<C: Codec<T>, T>(&mut self, result: Result<Response<T>, Status>) {
-        let (message, metadata, trailers) = match result {
-            Ok(response) => response.into_parts(),
+        let mut response = match result {
+            Ok(response) => response,
             Err(status) => return self.fail(&status),
         };
+        let choice = response.compression();
+        if self.compression.response.is_some() || choice.algorithm.is_some() {
+            let choice = std::mem::take(choice);
+            match self.choose(choice.algorithm.as_deref()) {
+                Ok(Some(id)) => return self.respond_encoded::<C, T>(response, id, !choice.leaves_message),
+                Ok(None) => {}
+                Err(status) => return self.fail(&status),
+            }
+        }
+        let (message, metadata, trailers) = response.into_parts();
         let size = C::encoded_len(&message);
         let length = match check_send_len(size, self.max_send_message_size) {
             Ok(length) => length,
@@ -60,7 +76,7 @@ impl Responder<'_> {
                 return;
             }
         }
-        if !self.send_head(&metadata) {
+        if !self.send_head(&metadata, None) {
             return;
         }
         let in_place =
@@ -72,6 +88,39 @@ impl Responder<'_> {
             let _ = self.http2.send_data(self.key, buffer.into(), false, self.out);
         }
         self.send_trailers(&Ok(trailers));
+    }
+
+    /// What compresses a response for which the handler has said this.
+    fn choose(&self, algorithm: Option<&str>) -> Result<Chosen, Status> {
+        let Some(name) = algorithm else { return Ok(self.compression.response) };
+        let chosen = self.encodings.choose_or_fail(name)?;
+        Ok(chosen.filter(|id| self.compression.accepted.contains(*id)))
+    }
+
+    /// Writes a whole response whose head names an encoding.
+    #[cold]
+    fn respond_encoded<C: Codec<T>, T>(&mut self, response: Response<T>, id: EncodingId, compress: bool) {
+        let (message, metadata, trailers) = response.into_parts();
+        let limit = self.max_send_message_size;
+        let framed = catch_unwind(AssertUnwindSafe(|| {
+            let mut octets = Vec::new();
+            if !compress || C::encoded_len(&message) == 0 {
+                return frame_message::<C, T>(&message, limit, &mut octets).map(|()| octets);
+            }
+            C::encode(&message, &mut octets);
+            self.encodings.frame(id, &octets, limit)
+        }));
+        let panicked = |_| Err(Status::internal("the codec panicked while it encoded a message"));
+        match framed.unwrap_or_else(panicked) {
+            Ok(framed) => {
+                if self.send_head(&metadata, Some(id)) {
+                    // An error means that the stream is gone, of which the session has an event.
+                    let _ = self.http2.send_data(self.key, framed.into(), false, self.out);
+                    self.send_trailers(&Ok(trailers));
+                }
+            }
+            Err(status) => self.fail(&status),
+        }
     }
 
     /// Takes the end of a streaming response.
@@ -87,11 +136,14 @@ impl Responder<'_> {
     }
 
     /// Writes the response's head. False if it is too large for the client: that was told, and the call is over.
-    pub(super) fn send_head(&mut self, metadata: &Metadata) -> bool {
-        if metadata.is_empty() {
+    pub(super) fn send_head(&mut self, metadata: &Metadata, encoding: Chosen) -> bool {
+        if metadata.is_empty() && encoding.is_none() {
             self.send_block(HeaderBlock::from(self.head), false)
         } else {
             let mut fields = HeaderList::new();
+            if let Some(id) = encoding {
+                response_head::push_encoding(self.encodings.name(id), &mut fields);
+            }
             metadata.write_to(&mut fields);
             self.send_block(HeaderBlock { template: Some(self.head), fields: Some(&fields) }, false)
         }

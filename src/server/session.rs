@@ -12,15 +12,18 @@ use lariat_http2::{Connection, Event, HeaderBlock, HeadersKind, Initiator, Strea
 
 use super::builder::Shared;
 use super::calls::{Call, Calls};
-use super::invocation::{Invocation, Start, Started};
+use super::invocation::{CallCompression, Invocation, Start, Started};
 use super::responder::Responder;
 use super::shutdown::Phase;
 use super::stats::Counted;
-use crate::call::{CallContext, Link};
+use crate::call::{CallContext, CompressedMessage, Link};
 use crate::net::{
     CloseReason, LazyTimer, Note, Peer, PeerAddress, Security, Session, SessionFactory, SessionState, Turn,
 };
-use crate::rpc::{Cardinality, Metadata, PREFIX_LEN, Payload, Rejection, RequestHead, ServerCall, Status};
+use crate::rpc::compression::IDENTITY;
+use crate::rpc::{
+    Cardinality, Message, Metadata, PREFIX_LEN, Payload, Rejection, RequestHead, ServerCall, Status,
+};
 
 /// The slot of the connection's own timer.
 const CONNECTION_SLOT: u32 = u32::MAX;
@@ -106,6 +109,7 @@ struct KnownRoute {
     headers: Arc<HeaderList>,
     route: u32,
     timeout: Option<Duration>,
+    compression: CallCompression,
 }
 
 impl Call {
@@ -123,6 +127,8 @@ impl Call {
             head: &shared.router.route(self.route).head,
             ok: &shared.ok,
             max_send_message_size: shared.options.max_send_message_size,
+            encodings: &shared.encodings,
+            compression: self.compression,
             ended: None,
         }
     }
@@ -327,8 +333,8 @@ impl Open {
         end_stream: bool,
     ) {
         let known = self.routes.iter().find(|known| Arc::ptr_eq(&known.headers, &headers));
-        let (route, timeout) = match known {
-            Some(known) => (known.route, known.timeout),
+        let (route, timeout, compression) = match known {
+            Some(known) => (known.route, known.timeout, known.compression),
             None => match self.find_route(&headers, repeated) {
                 Ok(found) => found,
                 Err(rejection) => return self.reject(out, key, rejection),
@@ -337,10 +343,15 @@ impl Open {
         let deadline = timeout.and_then(|timeout| turn.now.checked_add(timeout));
         let streaming = self.shared.router.route(route).handler.kind().has_streaming_request();
         let requests = if streaming { Cardinality::Many } else { Cardinality::One };
+        let mut grammar = ServerCall::new(requests, self.shared.options.max_receive_message_size);
+        if compression.request.is_some() {
+            grammar.accept_compressed();
+        }
         let index = self.calls.insert(Call {
             key,
             route,
-            grammar: ServerCall::new(requests, self.shared.options.max_receive_message_size),
+            compression,
+            grammar,
             headers: Some(headers),
             deadline,
             timer: None,
@@ -357,7 +368,8 @@ impl Open {
             }
         }
         if streaming {
-            self.start_run(turn, out, index, Payload::Borrowed(&[]));
+            let none = Message { compressed: false, payload: Payload::Borrowed(&[]) };
+            self.start_run(turn, out, index, none);
         }
         if end_stream && self.is_current(index, key) {
             self.handle_end_stream(turn, out, index);
@@ -387,9 +399,9 @@ impl Open {
         &mut self,
         headers: &Arc<HeaderList>,
         repeated: bool,
-    ) -> Result<(u32, Option<Duration>), Rejection> {
+    ) -> Result<(u32, Option<Duration>, CallCompression), Rejection> {
         let head = RequestHead::parse(headers)?;
-        head.check_encoding("identity")?;
+        let compression = self.compression(&head)?;
         let Some(route) = self.shared.router.find(head.path) else {
             let (service, method) = (head.service(), head.method());
             return Err(Rejection::from(match self.shared.router.has_service(service) {
@@ -399,7 +411,8 @@ impl Open {
         };
         // A list that came again will do so once more.
         if repeated {
-            let known = KnownRoute { headers: Arc::clone(headers), route, timeout: head.timeout };
+            let known =
+                KnownRoute { headers: Arc::clone(headers), route, timeout: head.timeout, compression };
             match self.routes.get_mut(self.next_route) {
                 Some(place) => *place = known,
                 None => {
@@ -412,7 +425,26 @@ impl Open {
             }
             self.next_route = (self.next_route + 1) % CACHED_ROUTES;
         }
-        Ok((route, head.timeout))
+        Ok((route, head.timeout, compression))
+    }
+
+    /// What the head of a request says of compression.
+    fn compression(&self, head: &RequestHead<'_>) -> Result<CallCompression, Rejection> {
+        let encodings = &self.shared.encodings;
+        let request = match head.encoding {
+            None => None,
+            Some(name) => {
+                let supported = encodings.accepted();
+                head.check_encoding(if supported.is_empty() { IDENTITY } else { supported })?;
+                encodings.find_accepted(name)
+            }
+        };
+        let accepted = encodings.accepted_by(head.accept_encoding);
+        let response = match encodings.default() {
+            None => request,
+            Some(chosen) => chosen.filter(|id| accepted.contains(*id)),
+        };
+        Ok(CallCompression { request, accepted, response })
     }
 
     fn handle_data(
@@ -428,7 +460,7 @@ impl Open {
         let Some(inbound) = &call.inbound else {
             return match call.grammar.handle_one(payload, end_stream) {
                 // The whole request is here; the handler starts on the octets where they were read, if it lies in one.
-                Ok(Some(message)) => self.start_run(turn, out, index, message.payload),
+                Ok(Some(message)) => self.start_run(turn, out, index, message),
                 // One message is bounded by its limit, so what arrived of it can be credited at once.
                 Ok(None) => self.http2.release(call.key, payload.len(), out),
                 Err(status) => self.fail_call(turn, out, index, &status),
@@ -439,7 +471,18 @@ impl Open {
             let delivered = match call.grammar.handle_data(&mut rest) {
                 Ok(Some(message)) => {
                     let octets = message.payload.len() + PREFIX_LEN;
-                    inbound.handle_message(message.payload, octets)
+                    match call.compression.request.filter(|_| message.compressed) {
+                        None => inbound.handle_message(message.payload, octets),
+                        Some(encoding) => {
+                            let message = CompressedMessage {
+                                octets: message.payload.into_bytes(),
+                                encodings: Arc::clone(&self.shared.encodings),
+                                encoding,
+                                limit: self.shared.options.max_receive_message_size,
+                            };
+                            inbound.handle_compressed(message, octets)
+                        }
+                    }
                 }
                 Ok(None) => break,
                 Err(status) => Err(status),
@@ -464,7 +507,7 @@ impl Open {
         let Some(call) = self.calls.get_mut(index) else { return };
         let Some(inbound) = &call.inbound else {
             return match call.grammar.handle_one(&[], true) {
-                Ok(Some(message)) => self.start_run(turn, out, index, message.payload),
+                Ok(Some(message)) => self.start_run(turn, out, index, message),
                 // The request was complete before, and its handler runs.
                 Ok(None) => {}
                 Err(status) => self.fail_call(turn, out, index, &status),
@@ -477,11 +520,18 @@ impl Open {
     }
 
     /// Starts the handler, which polls it once.
-    fn start_run(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: u32, message: Payload<'_>) {
+    fn start_run(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: u32, message: Message<'_>) {
         self.link.note.slot = index;
         let Some(place) = self.calls.place(index) else { return };
         let Some(call) = &mut place.call else { return };
         let Some(headers) = call.headers.take() else { return };
+        let mut payload = message.payload;
+        if message.compressed {
+            payload = match self.shared.decompress(call.compression.request, &payload) {
+                Ok(payload) => payload,
+                Err(status) => return self.fail_call(turn, out, index, &status),
+            };
+        }
         let (route, deadline) = (call.route, call.deadline);
         let received = place.receive(&self.peer, deadline);
         let Some(call) = &mut place.call else { return };
@@ -489,9 +539,17 @@ impl Open {
             Some(at) => self.idle_runs.swap_remove(at).1,
             None => self.shared.router.route(route).handler.invocation(),
         };
-        let context = CallContext { metadata: Metadata::received(headers), received };
+        let was_compressed = message.compressed;
+        let context = CallContext { metadata: Metadata::received(headers), received, was_compressed };
         let max_send_message_size = self.shared.options.max_send_message_size;
-        let start = Start { context, message, link: &self.link, max_send_message_size };
+        let start = Start {
+            context,
+            message: payload,
+            link: &self.link,
+            max_send_message_size,
+            encodings: &self.shared.encodings,
+            compression: call.compression,
+        };
         let waker = place.waker.get_or_insert_with(|| waker(&self.link));
         let mut cx = Context::from_waker(waker);
         let mut started = Started::default();
@@ -567,7 +625,7 @@ impl Open {
         let Some(outbound) = call.outbound.clone() else { return };
         let mut responder = call.responder(&mut self.http2, &self.shared, out);
         if let Some(headers) = outbound.take_headers()
-            && !responder.send_head(&headers)
+            && !responder.send_head(&headers, outbound.encoding())
         {
             let status = Status::internal("the response headers are larger than the client accepts");
             return self.cancel_call(turn, index, status);
@@ -587,7 +645,7 @@ impl Open {
         match (outbound.headers_sent(), &result) {
             (false, Err(status)) => responder.fail(status),
             (false, Ok(_)) => {
-                responder.send_head(&Metadata::new());
+                responder.send_head(&Metadata::new(), None);
                 responder.send_trailers(&result);
             }
             (true, _) => responder.send_trailers(&result),

@@ -15,7 +15,7 @@ struct Part {
 
 /// The parts of the root package: the modules of `src/lib.rs`.
 const PARTS: [Part; 10] = [
-    Part { name: "rpc", parts: &["frame"], packages: &["base64", "bytes", "prost"] },
+    Part { name: "rpc", parts: &["frame"], packages: &["base64", "bytes", "flate2", "prost", "zstd"] },
     Part {
         name: "net",
         parts: &["frame"],
@@ -55,6 +55,7 @@ const CRATES: [(&str, &[&str]); 9] = [
             "bytes",
             "core_affinity",
             "crossbeam-channel",
+            "flate2",
             "lariat-frame",
             "lariat-http2",
             "mio",
@@ -67,6 +68,7 @@ const CRATES: [(&str, &[&str]); 9] = [
             "slab",
             "socket2",
             "xxhash-rust",
+            "zstd",
         ],
     ),
     ("lariat-codegen", &["prost", "prost-build", "prost-types", "protox"]),

@@ -9,7 +9,7 @@ use super::AttemptLimits;
 use super::pushback::Pushback;
 use super::schedule::{Action, Attempt, Failure, Schedule, Verdict};
 use super::token_bucket::TokenBucket;
-use crate::call::{Carrier, OutboundStream, Receiver};
+use crate::call::{Carrier, CompressedMessage, OutboundStream, Receiver};
 use crate::client::control::Control;
 use crate::client::pending::{Body, Call, PendingCall};
 use crate::client::random::Xorshift;
@@ -179,6 +179,7 @@ impl AttemptedCall {
             responses: call.responses,
             // What they add is in the pending call.
             credentials: None,
+            encoding: call.encoding,
             body: match &call.body {
                 Body::Message(message) => Body::Message(message.clone()),
                 Body::Stream(outbound) => Body::Stream(outbound.copy()),
@@ -402,6 +403,13 @@ impl Receiver for AttemptReceiver {
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
         match self.is_committed() {
             true => self.call.user.handle_message(payload, octets),
+            false => Ok(()),
+        }
+    }
+
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
+        match self.is_committed() {
+            true => self.call.user.handle_compressed(message, octets),
             false => Ok(()),
         }
     }

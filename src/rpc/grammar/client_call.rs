@@ -28,6 +28,8 @@ pub struct ClientCall {
     state: State,
     has_message: bool,
     accepts_compressed: bool,
+    /// The encoding that this client does not know.
+    unknown_encoding: Option<Box<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,10 @@ pub enum HeadersOutcome {
     /// Nothing to deliver yet.
     Nothing,
     /// The response has begun; its metadata is `Metadata::received(headers)`.
-    Initial,
+    Initial {
+        /// It names the algorithm of its compressed messages.
+        has_encoding: bool,
+    },
     /// The call is over.
     Closed {
         /// The outcome. A status carries its trailers; on success they are `Metadata::received(headers)`.
@@ -90,6 +95,7 @@ impl ClientCall {
             state: State::Waiting,
             has_message: false,
             accepts_compressed: false,
+            unknown_encoding: None,
         }
     }
 
@@ -97,6 +103,11 @@ impl ClientCall {
     /// INTERNAL.
     pub fn accept_compressed(&mut self) {
         self.accepts_compressed = true;
+    }
+
+    /// Refuses compressed messages, for a caller that does not know this encoding of the response.
+    pub fn refuse_encoding(&mut self, name: &[u8]) {
+        self.unknown_encoding = Some(name.into());
     }
 
     /// A header block arrived: informational, response head or trailers.
@@ -137,7 +148,7 @@ impl ClientCall {
         match self.state {
             State::Waiting if !end_stream && is(&known.head) => {
                 self.state = State::Open;
-                return Ok(HeadersOutcome::Initial);
+                return Ok(HeadersOutcome::Initial { has_encoding: false });
             }
             State::Open if end_stream && is(&known.ok) => {
                 self.state = State::Closed;
@@ -148,7 +159,7 @@ impl ClientCall {
         let outcome = self.handle_headers(headers, end_stream);
         match &outcome {
             // What names an encoding is read each time, as it says more than that the response has begun.
-            Ok(HeadersOutcome::Initial) if headers.get(b"grpc-encoding").is_none() => {
+            Ok(HeadersOutcome::Initial { has_encoding: false }) => {
                 known.head = Some(Arc::clone(headers));
             }
             Ok(HeadersOutcome::Closed { result: Ok(()), trailers_only: false }) => {
@@ -177,9 +188,7 @@ impl ClientCall {
             return Err(self.violation(status, ErrorCode::CANCEL));
         }
         if message.compressed && !self.accepts_compressed {
-            let status = Status::internal(
-                "the server sent a compressed message without an encoding that this client knows",
-            );
+            let status = unknown_encoding(self.unknown_encoding.as_deref());
             return Err(self.violation(status, ErrorCode::CANCEL));
         }
         self.has_message = true;
@@ -222,9 +231,9 @@ impl ClientCall {
     ) -> Result<HeadersOutcome, Violation> {
         let result = match ResponseHead::parse(headers, end_stream) {
             ResponseHead::Informational => return Ok(HeadersOutcome::Nothing),
-            ResponseHead::Grpc { .. } => {
+            ResponseHead::Grpc { encoding, .. } => {
                 self.state = State::Open;
-                return Ok(HeadersOutcome::Initial);
+                return Ok(HeadersOutcome::Initial { has_encoding: encoding.is_some() });
             }
             ResponseHead::TrailersOnly(result) => result.and_then(|()| self.check_complete()),
             ResponseHead::NotGrpc { status } | ResponseHead::Malformed(status) if end_stream => Err(status),
@@ -276,6 +285,17 @@ impl ClientCall {
     }
 }
 
+#[cold]
+fn unknown_encoding(name: Option<&[u8]>) -> Status {
+    Status::internal(match name {
+        Some(name) => format!(
+            "the server sent a message compressed by \"{}\", which this client does not accept",
+            name.escape_ascii()
+        ),
+        None => "the server sent a compressed message and no grpc-encoding".to_owned(),
+    })
+}
+
 impl NotGrpc {
     fn collect(&mut self, octets: &[u8]) {
         let room = MAX_BODY_IN_MESSAGE - self.body.len();
@@ -319,7 +339,7 @@ mod tests {
     fn open(responses: Cardinality) -> ClientCall {
         let mut call = ClientCall::new(responses, 100);
         let outcome = call.handle_headers(&response_head::template(""), false).unwrap();
-        assert!(matches!(outcome, HeadersOutcome::Initial));
+        assert!(matches!(outcome, HeadersOutcome::Initial { .. }));
         call
     }
 
@@ -350,7 +370,7 @@ mod tests {
         for _ in 0..2 {
             let mut call = unary();
             let outcome = call.handle_repeated_headers(&head, false, &mut known);
-            assert!(matches!(outcome, Ok(HeadersOutcome::Initial)));
+            assert!(matches!(outcome, Ok(HeadersOutcome::Initial { .. })));
             assert!(data(&mut call, MESSAGE).unwrap().is_some());
             assert!(closed(call.handle_repeated_headers(&ok, true, &mut known)).0.is_ok());
         }
@@ -369,7 +389,7 @@ mod tests {
     fn a_failure_and_a_head_with_an_encoding_are_read_each_time() {
         let mut known = KnownResponse::default();
         let encoded =
-            list(&[(":status", "200"), ("content-type", "application/grpc"), ("grpc-encoding", "identity")]);
+            list(&[(":status", "200"), ("content-type", "application/grpc"), ("grpc-encoding", "gzip")]);
         let mut call = unary();
         assert!(call.handle_repeated_headers(&encoded, false, &mut known).is_ok());
         let failed = list(&[("grpc-status", "9")]);
@@ -447,7 +467,7 @@ mod tests {
         assert!(matches!(call.handle_headers(&early_hints, false), Ok(HeadersOutcome::Nothing)));
         assert!(matches!(
             call.handle_headers(&response_head::template(""), false),
-            Ok(HeadersOutcome::Initial)
+            Ok(HeadersOutcome::Initial { .. })
         ));
     }
 
