@@ -15,6 +15,7 @@ use super::balancer::{self, BalancerBuilder};
 use super::connectivity::ConnectivityState;
 use super::control::{Control, ControlTask, Input, Plan};
 use super::core::{Config, Core};
+use super::dialer::Dialer;
 use super::interception::{self, Wire};
 use super::method::Method;
 use super::pending::{Body, Call, PendingCall};
@@ -91,6 +92,7 @@ pub struct ChannelBuilder {
     ignore_resolver_config: bool,
     health_checking: bool,
     refresh_interval: Option<Duration>,
+    dialer: Option<Arc<dyn Dialer>>,
 }
 
 impl Channel {
@@ -118,6 +120,7 @@ impl Channel {
             ignore_resolver_config: false,
             health_checking: true,
             refresh_interval: None,
+            dialer: None,
         }
     }
 
@@ -626,6 +629,13 @@ impl ChannelBuilder {
         self
     }
 
+    /// Has connections made by this rather than by the engine: a function of one's own, or an
+    /// [`HttpProxy`](super::dialer::HttpProxy).
+    pub fn dialer(mut self, dialer: impl Dialer) -> Self {
+        self.dialer = Some(Arc::new(dialer));
+        self
+    }
+
     /// Does not watch the health of backends, whatever the service config says.
     pub fn disable_health_checking(mut self) -> Self {
         self.health_checking = false;
@@ -666,6 +676,7 @@ impl ChannelBuilder {
             )
         };
         let plan = Plan {
+            dialer: self.dialer,
             target,
             registry: self.registry,
             http2: Arc::new(self.http2),

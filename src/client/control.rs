@@ -13,6 +13,7 @@ use lariat_http2::Config as Http2Config;
 use super::call_config::CallConfigs;
 use super::connectivity::ConnectivityState;
 use super::core::{Action, Core};
+use super::dialer::{Dialed, Dialer};
 use super::pending::{Call, PendingCall};
 use super::picker::{Always, CallEnd, Pick, Picker};
 use super::resolver::{Registry, Resolution, ResolutionSender, ResolutionSink, ResolveError, Resolver, Work};
@@ -25,7 +26,9 @@ use super::watch_stream::{WatchKind, WatchMethods, WatchStream};
 use crate::call::Link;
 use crate::call::stats::StatsHandlers;
 use crate::credentials::ChannelCredentials;
-use crate::net::{Address, Inbox, LazyTimer, LoopHandle, Note, Place, Task, TimerId, Turn, clock};
+use crate::net::{
+    Address, Inbox, LazyTimer, LoopHandle, Note, Place, Security, Session, Task, TimerId, Turn, clock,
+};
 use crate::rpc::{Code, Status};
 
 const INBOX_SLOT: u32 = 0;
@@ -287,6 +290,8 @@ pub(super) struct Plan {
     pub(super) place: Place,
     pub(super) idle_timeout: Option<Duration>,
     pub(super) watches: WatchMethods,
+    /// Makes the connections, if the engine does not.
+    pub(super) dialer: Option<Arc<dyn Dialer>>,
 }
 
 /// The task that runs a [`Core`].
@@ -471,7 +476,41 @@ impl ControlTask {
             Arc::clone(&self.control),
             connection,
         );
-        handle.connect(address, deadline, Box::new(session), security);
+        match &self.plan.dialer {
+            Some(dialer) => {
+                let session = Box::new(session);
+                self.dial(Arc::clone(dialer), handle.clone(), id, address, deadline, (session, security))
+            }
+            None => handle.connect(address, deadline, Box::new(session), security),
+        }
+    }
+
+    /// Has the channel's dialer connect.
+    fn dial(
+        &self,
+        dialer: Arc<dyn Dialer>,
+        handle: LoopHandle,
+        id: ConnectionId,
+        address: Address,
+        deadline: Instant,
+        (session, security): (Box<ClientSession>, Security),
+    ) {
+        let control = Arc::clone(&self.control);
+        let lost = |reason: String| ConnectionEvent::Lost { reason };
+        let dial = move || match dialer.dial(&address, deadline).and_then(Dialed::into_socket) {
+            Ok((socket, peer)) => {
+                // Without the option a dead peer is noticed by keepalive alone.
+                if let Some(timeout) = session.user_timeout() {
+                    let _ = socket.set_user_timeout(timeout);
+                }
+                handle.adopt(socket, peer, session, security);
+            }
+            Err(error) => control.connection_event(id, lost(error.to_string())),
+        };
+        let thread = std::thread::Builder::new().name("lariat-dialer".to_owned());
+        if let Err(error) = thread.spawn(dial) {
+            self.control.connection_event(id, lost(format!("no thread for the dialer: {error}")));
+        }
     }
 
     /// Opens a stream on the connection, in the place of the one of its kind that may be open there.

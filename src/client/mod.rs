@@ -13,6 +13,7 @@ mod channel;
 pub mod connectivity;
 mod control;
 mod core;
+pub mod dialer;
 pub mod endpoint;
 #[doc(hidden)]
 pub mod fuzz;

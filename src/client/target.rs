@@ -100,7 +100,7 @@ fn split_scheme(input: &str) -> Option<(String, &str)> {
 }
 
 /// Undoes percent-encoding (RFC 3986 §2.1); the error is the reason.
-fn percent_decode(text: &str) -> Result<String, &'static str> {
+pub(crate) fn percent_decode(text: &str) -> Result<String, &'static str> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&octet, tail)) = rest.split_first() {

@@ -42,7 +42,7 @@ pub(crate) use security::Security;
 #[cfg(test)]
 pub(crate) use session::Audit;
 pub(crate) use session::{CloseReason, Session, SessionState, Task, Turn};
-pub(crate) use socket::check_busy_poll;
+pub(crate) use socket::{Socket, check_busy_poll};
 pub use stats::LoopStats;
 pub(crate) use timers::TimerId;
 #[cfg(feature = "tls")]

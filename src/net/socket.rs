@@ -62,6 +62,18 @@ impl Socket {
         }
     }
 
+    /// A connection that was made elsewhere.
+    pub(crate) fn from_tcp(stream: std::net::TcpStream) -> io::Result<Socket> {
+        stream.set_nonblocking(true)?;
+        Ok(Socket::Tcp(TcpStream::from_std(stream)))
+    }
+
+    /// A connection that was made elsewhere.
+    pub(crate) fn from_unix(stream: std::os::unix::net::UnixStream) -> io::Result<Socket> {
+        stream.set_nonblocking(true)?;
+        Ok(Socket::Unix(UnixStream::from_std(stream)))
+    }
+
     /// Whether a connect has ended: `Ok(None)` while it is under way.
     pub(crate) fn connected(&self) -> io::Result<Option<PeerAddress>> {
         let error = match self {

@@ -30,7 +30,11 @@ const PARTS: [Part; 10] = [
         parts: &["rpc", "net", "call", "blocking", "error"],
         packages: &["base64", "rustls", "rustls_native_certs", "rustls_pki_types", "serde_json", "webpki"],
     },
-    Part { name: "client", parts: SIDE, packages: &["bytes", "prost", "serde_json", "slab", "xxhash_rust"] },
+    Part {
+        name: "client",
+        parts: SIDE,
+        packages: &["base64", "bytes", "prost", "serde_json", "slab", "xxhash_rust"],
+    },
     Part { name: "server", parts: SIDE, packages: &["bytes", "slab"] },
     Part { name: "services", parts: &["rpc", "call", "server"], packages: &["bytes", "prost"] },
 ];

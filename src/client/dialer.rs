@@ -1,0 +1,238 @@
+//! Connections that somebody else makes: a dialer of one's own, and an HTTP proxy.
+//!
+//! ```
+//! use std::io;
+//! use std::net::TcpStream;
+//! use std::time::Instant;
+//!
+//! use lariat::client::dialer::Dialed;
+//! use lariat::{Address, Channel};
+//!
+//! let dial = |address: &Address, deadline: Instant| -> io::Result<Dialed> {
+//!     let Address::Tcp(address) = address else {
+//!         return Err(io::Error::new(io::ErrorKind::Unsupported, "only TCP"));
+//!     };
+//!     let stream = TcpStream::connect_timeout(address, deadline.saturating_duration_since(Instant::now()))?;
+//!     // Here it could be bound to an interface, or be introduced to a relay.
+//!     Ok(stream.into())
+//! };
+//! let channel = Channel::builder("localhost:50051").dialer(dial).plaintext().build()?;
+//! # Ok::<(), lariat::Error>(())
+//! ```
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crate::net::{Address, PeerAddress, Socket, clock};
+
+/// Makes the connections of a channel in the place of its engine.
+pub trait Dialer: Send + Sync + 'static {
+    /// A connection to this address, before the deadline. It runs on a thread of its own and may block. The address
+    /// that failed is named by the channel, so that an error needs to say only what went wrong.
+    fn dial(&self, address: &Address, deadline: Instant) -> io::Result<Dialed>;
+}
+
+impl<F> Dialer for F
+where
+    F: Fn(&Address, Instant) -> io::Result<Dialed> + Send + Sync + 'static,
+{
+    fn dial(&self, address: &Address, deadline: Instant) -> io::Result<Dialed> {
+        self(address, deadline)
+    }
+}
+
+impl fmt::Debug for dyn Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dialer")
+    }
+}
+
+/// A connection that was made. The engine makes it non-blocking.
+#[derive(Debug)]
+pub enum Dialed {
+    /// A TCP connection.
+    Tcp(TcpStream),
+    /// A connection over a Unix socket, or one end of a pair of them.
+    Unix(UnixStream),
+}
+
+impl From<TcpStream> for Dialed {
+    fn from(stream: TcpStream) -> Self {
+        Dialed::Tcp(stream)
+    }
+}
+
+impl From<UnixStream> for Dialed {
+    fn from(stream: UnixStream) -> Self {
+        Dialed::Unix(stream)
+    }
+}
+
+impl Dialed {
+    /// As the event loops need it, and who is at its other end.
+    pub(super) fn into_socket(self) -> io::Result<(Socket, PeerAddress)> {
+        let socket = match self {
+            Dialed::Tcp(stream) => Socket::from_tcp(stream)?,
+            Dialed::Unix(stream) => Socket::from_unix(stream)?,
+        };
+        let peer = socket.peer_address()?;
+        Ok((socket, peer))
+    }
+}
+
+/// Connects through an HTTP proxy by CONNECT (RFC 9110 §9.3.6), with basic authentication (RFC 7617) if the proxy's URL
+/// has a user. Names are resolved by the channel, so that the proxy is asked for addresses.
+///
+/// ```
+/// use lariat::Channel;
+/// use lariat::client::dialer::HttpProxy;
+///
+/// let proxy = HttpProxy::parse("http://user:secret@proxy.example.com:3128").expect("a proxy's URL");
+/// let channel = Channel::builder("localhost:50051").dialer(proxy).plaintext().build()?;
+/// # Ok::<(), lariat::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct HttpProxy {
+    /// `host:port`.
+    host: String,
+    /// `user:password` in base64.
+    credentials: Option<String>,
+}
+
+/// The head of a proxy's answer may have so many octets.
+const MAX_PROXY_HEAD: usize = 8 * 1024;
+/// The port of a proxy whose URL names none.
+const PROXY_PORT: u16 = 80;
+
+impl HttpProxy {
+    /// Reads a proxy's URL: `http://[user[:password]@]host[:port]`, with or without `http://`, as it stands in
+    /// `HTTPS_PROXY`. `None` if it is no such URL.
+    pub fn parse(url: &str) -> Option<HttpProxy> {
+        let rest = match url.split_once("://") {
+            Some(("http", rest)) => rest,
+            Some(_) => return None,
+            None => url,
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (user, host) = match authority.rsplit_once('@') {
+            Some((user, host)) => (Some(super::target::percent_decode(user).ok()?), host),
+            None => (None, authority),
+        };
+        let is_legal = |c: char| c.is_ascii_alphanumeric() || "-._:[]%".contains(c);
+        if host.is_empty() || !host.chars().all(is_legal) {
+            return None;
+        }
+        let behind_address = host.rsplit(']').next().unwrap_or(host);
+        let host = match behind_address.contains(':') {
+            true => host.to_owned(),
+            false => format!("{host}:{PROXY_PORT}"),
+        };
+        let credentials = user.map(|user| {
+            use base64::Engine as _;
+            let user = if user.contains(':') { user } else { format!("{user}:") };
+            base64::engine::general_purpose::STANDARD.encode(user)
+        });
+        Some(HttpProxy { host, credentials })
+    }
+
+    fn connect(&self, deadline: Instant) -> io::Result<TcpStream> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the proxy's name has no address");
+        for address in self.host.to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, left(deadline)?) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn ask(&self, stream: &mut TcpStream, address: SocketAddr, deadline: Instant) -> io::Result<()> {
+        let mut request = format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n");
+        if let Some(credentials) = &self.credentials {
+            request.push_str(&format!("Proxy-Authorization: Basic {credentials}\r\n"));
+        }
+        request.push_str("\r\n");
+        stream.set_write_timeout(Some(left(deadline)?))?;
+        stream.write_all(request.as_bytes())?;
+        // Octet by octet, as what follows the head is the server's.
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            if head.len() == MAX_PROXY_HEAD {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the head of its answer is too long"));
+            }
+            let mut octet = [0];
+            stream.set_read_timeout(Some(left(deadline)?))?;
+            stream.read_exact(&mut octet)?;
+            head.extend_from_slice(&octet);
+        }
+        let line = head.split(|octet| *octet == b'\r').next().unwrap_or_default();
+        let code = line.split(|octet| *octet == b' ').nth(1).unwrap_or_default();
+        match (line.starts_with(b"HTTP/1."), code) {
+            (true, [b'2', _, _]) => Ok(()),
+            _ => Err(io::Error::other(format!("it answered \"{}\"", line.escape_ascii()))),
+        }
+    }
+}
+
+impl Dialer for HttpProxy {
+    fn dial(&self, address: &Address, deadline: Instant) -> io::Result<Dialed> {
+        let Address::Tcp(address) = address else {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "an HTTP proxy leads to TCP addresses only",
+            ));
+        };
+        let through = || {
+            let mut stream = self.connect(deadline)?;
+            self.ask(&mut stream, *address, deadline)?;
+            Ok(stream.into())
+        };
+        through().map_err(|error: io::Error| {
+            io::Error::new(error.kind(), format!("through the HTTP proxy {}: {error}", self.host))
+        })
+    }
+}
+
+/// Without the credentials, which are nobody's business.
+impl fmt::Debug for HttpProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpProxy").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+fn left(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(clock::now());
+    match left.is_zero() {
+        true => Err(io::Error::new(io::ErrorKind::TimedOut, "no time is left")),
+        false => Ok(left),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_urls_of_proxies_are_read() {
+        for (url, host, credentials) in [
+            ("http://example.com:3128", "example.com:3128", None),
+            ("example.com", "example.com:80", None),
+            ("http://[::1]/", "[::1]:80", None),
+            ("http://[::1]:81", "[::1]:81", None),
+            ("http://me:s%40cret@proxy:1", "proxy:1", Some("bWU6c0BjcmV0")),
+            ("http://me@proxy:1", "proxy:1", Some("bWU6")),
+        ] {
+            let proxy = HttpProxy::parse(url).unwrap();
+            assert_eq!((&*proxy.host, proxy.credentials.as_deref()), (host, credentials), "{url}");
+            assert!(!format!("{proxy:?}").contains("bWU6"));
+        }
+        for url in
+            ["", "http://", "https://proxy", "socks5://proxy", "http://a b", "http://a/b", "http://me@"]
+        {
+            assert!(HttpProxy::parse(url).is_none(), "{url}");
+        }
+    }
+}
