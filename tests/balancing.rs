@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lariat::client::ConnectivityState;
 use lariat::client::balancer::{
-    BadResolution, Balancer, BalancerBuilder, Child, Controller, PickFirst, PolicyConfig, Update,
+    BadResolution, Balancer, BalancerBuilder, Child, Controller, Hierarchy, PickFirst, PolicyConfig, Update,
 };
 use lariat::client::call_config::{CallConfig, ConfigSelector};
 use lariat::client::picker::{CallEnd, CallObserver, Pick, PickInfo, Picker};
@@ -361,4 +361,79 @@ fn a_config_selector_decides_for_each_call() {
     assert_eq!(status.code(), Code::Internal);
     assert!(status.message().contains("NOT_FOUND: no route"), "{status:?}");
     assert_eq!(client.channel.state(), ConnectivityState::Ready);
+}
+
+#[test]
+fn ring_hash_sends_calls_of_a_user_to_one_backend_and_connects_only_what_it_needs() {
+    let echos = [Echo::default(), Echo::default(), Echo::default()];
+    let servers: Vec<Server> = echos.iter().map(serve).collect();
+    let (client, manual) =
+        channel(r#"{"loadBalancingConfig": [{"ring_hash_experimental": {"requestHashHeader": "user"}}]}"#);
+    manual.update(resolution(&servers.iter().collect::<Vec<_>>()));
+    let call = |user: &str| {
+        let mut request = Request::new(Bytes::from("x"));
+        request.metadata_mut().insert("user", user).unwrap();
+        client.request(request).wait().unwrap();
+    };
+    (0..10).for_each(|_| call("one"));
+    let mut counts = started(&echos);
+    counts.sort_unstable();
+    assert_eq!(counts, [0, 0, 10]);
+    // As many users as it takes; with any hash at all a thousand are enough.
+    let users = (0..1000).take_while(|user| {
+        call(&user.to_string());
+        started(&echos).contains(&0)
+    });
+    assert!(users.count() < 1000);
+}
+
+#[test]
+fn least_request_keeps_away_from_a_backend_with_calls_under_way() {
+    let echos = [Echo::default(), Echo::default()];
+    let servers: Vec<Server> = echos.iter().map(serve).collect();
+    let (client, manual) =
+        channel(r#"{"loadBalancingConfig": [{"least_request_experimental": {"choiceCount": 10}}]}"#);
+    manual.update(resolution(&[&servers[0], &servers[1]]));
+    all_have_calls(&client, &echos);
+    let before = started(&echos);
+    let _slow = client.unary("wait");
+    eventually("the slow call is under way", || started(&echos) != before);
+    let busy = usize::from(started(&echos)[1] > before[1]);
+    let busy_before = started(&echos)[busy];
+    (0..50).for_each(|_| drop(client.unary("x").wait().unwrap()));
+    // It is chosen only if all ten draws fall on it: once in 1,024 calls.
+    assert!(started(&echos)[busy] - busy_before <= 3);
+}
+
+#[test]
+fn priority_fails_over_to_the_next_and_comes_back() {
+    let echos = [Echo::default(), Echo::default()];
+    let mut servers: Vec<Server> = echos.iter().map(serve).collect();
+    let (client, manual) = channel(
+        r#"{"loadBalancingConfig": [{"priority_experimental": {
+            "children": {"near": {"config": [{"round_robin": {}}]}, "far": {"config": [{"round_robin": {}}]}},
+            "priorities": ["near", "far"]
+        }}]}"#,
+    );
+    let mut backends = resolution(&[&servers[0], &servers[1]]);
+    for (endpoint, name) in backends.endpoints.iter_mut().zip(["near", "far"]) {
+        *endpoint = endpoint.clone().with_attribute(Hierarchy(vec![name.to_owned()]));
+    }
+    manual.update(backends);
+    (0..5).for_each(|_| drop(client.unary("x").wait().unwrap()));
+    assert_eq!(started(&echos), [5, 0]);
+    let near = servers.remove(0);
+    let address = near.local_address().to_string();
+    near.graceful_stop(Duration::from_secs(5)).wait();
+    eventually("calls go far", || {
+        let _ = client.unary("x").wait();
+        started(&echos)[1] > 0
+    });
+    let _near = builder(&echos[0]).bind(&address).unwrap();
+    client.channel.reset_connect_backoff();
+    let before = started(&echos)[0];
+    eventually("calls go near again", || {
+        client.unary("x").wait().unwrap();
+        started(&echos)[0] > before
+    });
 }

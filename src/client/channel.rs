@@ -15,7 +15,7 @@ use super::balancer::{self, BalancerBuilder};
 use super::connectivity::ConnectivityState;
 use super::control::{Control, ControlTask, Input, Plan};
 use super::core::{Config, Core};
-use super::dialer::Dialer;
+use super::dialer::{Dialer, HttpProxy};
 use super::interception::{self, Wire};
 use super::method::Method;
 use super::pending::{Body, Call, PendingCall};
@@ -93,6 +93,7 @@ pub struct ChannelBuilder {
     health_checking: bool,
     refresh_interval: Option<Duration>,
     dialer: Option<Arc<dyn Dialer>>,
+    proxy_from_environment: bool,
 }
 
 impl Channel {
@@ -121,6 +122,7 @@ impl Channel {
             health_checking: true,
             refresh_interval: None,
             dialer: None,
+            proxy_from_environment: false,
         }
     }
 
@@ -636,6 +638,13 @@ impl ChannelBuilder {
         self
     }
 
+    /// Connects through the HTTP proxy that the environment names ([`HttpProxy::from_environment`]), if the target is a
+    /// DNS name and there is one. Names are resolved here, not by the proxy.
+    pub fn proxy_from_environment(mut self) -> Self {
+        self.proxy_from_environment = true;
+        self
+    }
+
     /// Does not watch the health of backends, whatever the service config says.
     pub fn disable_health_checking(mut self) -> Self {
         self.health_checking = false;
@@ -675,8 +684,11 @@ impl ChannelBuilder {
                 Arc::clone(&encodings),
             )
         };
+        let proxy = (self.proxy_from_environment && target.scheme == "dns")
+            .then(|| HttpProxy::from_environment(target.endpoint()))
+            .flatten();
         let plan = Plan {
-            dialer: self.dialer,
+            dialer: self.dialer.or_else(|| proxy.map(|proxy| Arc::new(proxy) as _)),
             target,
             registry: self.registry,
             http2: Arc::new(self.http2),

@@ -22,7 +22,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -138,6 +138,15 @@ impl HttpProxy {
         Some(HttpProxy { host, credentials })
     }
 
+    /// The proxy that the environment names for this `host[:port]`: that of `HTTPS_PROXY` or `https_proxy`, unless
+    /// `NO_PROXY` or `no_proxy` exempts the host. This machine itself is never reached by a proxy.
+    pub fn from_environment(host: &str) -> Option<HttpProxy> {
+        let variable = |names: [&str; 2]| names.into_iter().find_map(|name| std::env::var(name).ok());
+        let proxy = variable(["HTTPS_PROXY", "https_proxy"])?;
+        let exempt = variable(["NO_PROXY", "no_proxy"]).unwrap_or_default();
+        if is_exempt(host, &exempt) { None } else { HttpProxy::parse(&proxy) }
+    }
+
     fn connect(&self, deadline: Instant) -> io::Result<TcpStream> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the proxy's name has no address");
         for address in self.host.to_socket_addrs()? {
@@ -203,6 +212,61 @@ impl fmt::Debug for HttpProxy {
     }
 }
 
+/// Whether a list such as `NO_PROXY` holds has this `host[:port]` in it. Its items are `*`, addresses, networks such as
+/// `10.0.0.0/8`, and domains: with a leading dot their subdomains alone, else they themselves, too; any with a port.
+fn is_exempt(host: &str, list: &str) -> bool {
+    let (name, port) = split_port(host);
+    let ip: Option<IpAddr> = name.parse().ok();
+    if name == "localhost" || name.is_empty() || ip.is_some_and(|ip| ip.is_loopback()) {
+        return true;
+    }
+    list.split(',').map(str::trim).filter(|item| !item.is_empty()).any(|item| {
+        if item == "*" {
+            return true;
+        }
+        if let Some((network, bits)) = item.split_once('/') {
+            let network = network.parse::<IpAddr>().ok().zip(bits.parse::<u32>().ok());
+            return network.zip(ip).is_some_and(|((network, bits), ip)| is_within(ip, network, bits));
+        }
+        let (item, item_port) = split_port(item);
+        if item_port.is_some() && item_port != port {
+            return false;
+        }
+        match (item.parse::<IpAddr>(), ip) {
+            (Ok(item), Some(ip)) => item == ip,
+            (Ok(_), None) | (Err(_), Some(_)) => false,
+            (Err(_), None) => {
+                let (item, name) = (item.to_ascii_lowercase(), name.to_ascii_lowercase());
+                let domain = item.strip_prefix("*.").or(item.strip_prefix('.'));
+                let above = name.strip_suffix(domain.unwrap_or(&item));
+                above.is_some_and(|above| above.ends_with('.') || (above.is_empty() && domain.is_none()))
+            }
+        }
+    })
+}
+
+/// The host without brackets, and the port behind it.
+fn split_port(text: &str) -> (&str, Option<&str>) {
+    if let Some((ip, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (ip, rest.strip_prefix(':'));
+    }
+    match text.split_once(':') {
+        Some((host, port)) if !port.contains(':') => (host, Some(port)),
+        _ => (text, None),
+    }
+}
+
+fn is_within(ip: IpAddr, network: IpAddr, bits: u32) -> bool {
+    let shared = |ip: u128, network: u128, width: u32| {
+        bits <= width && (ip ^ network).checked_shr(width - bits).unwrap_or(0) == 0
+    };
+    match (ip, network) {
+        (IpAddr::V4(ip), IpAddr::V4(network)) => shared(ip.to_bits().into(), network.to_bits().into(), 32),
+        (IpAddr::V6(ip), IpAddr::V6(network)) => shared(ip.to_bits(), network.to_bits(), 128),
+        _ => false,
+    }
+}
+
 fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(clock::now());
     match left.is_zero() {
@@ -234,5 +298,38 @@ mod tests {
         {
             assert!(HttpProxy::parse(url).is_none(), "{url}");
         }
+    }
+
+    #[test]
+    fn hosts_are_exempt_by_name_domain_address_network_and_port() {
+        let list = "example.com, .inner.example.com,10.0.0.0/8,192.0.2.1,www.example.com:81,2001:db8::/32";
+        for (host, exempt) in [
+            ("example.com", true),
+            ("example.com:443", true),
+            ("WWW.Example.com", true),
+            ("notexample.com", false),
+            ("10.1.2.3:443", true),
+            ("11.1.2.3", false),
+            ("192.0.2.1", true),
+            ("192.0.2.2", false),
+            ("[2001:db8::1]:443", true),
+            ("2001:db9::1", false),
+            ("localhost:1", true),
+            ("127.0.0.1", true),
+            ("[::1]:80", true),
+            (":80", true),
+        ] {
+            assert_eq!(is_exempt(host, list), exempt, "{host}");
+        }
+        assert!(!is_exempt("inner.example.com", ".inner.example.com"));
+        assert!(is_exempt("a.inner.example.com", ".inner.example.com"));
+        assert!(!is_exempt("www.example.com:80", "www.example.com:81"));
+        assert!(is_exempt("www.example.com:81", "www.example.com:81"));
+        assert!(
+            is_exempt("anything", "*")
+                && !is_exempt("anything", "")
+                && !is_exempt("10.0.0.1", "x/y,10.0.0.0/99")
+        );
+        assert!(is_exempt("10.0.0.1", "0.0.0.0/0"));
     }
 }
