@@ -170,6 +170,13 @@ impl Options {
     }
 }
 
+impl UsageError {
+    /// An error that this text describes.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

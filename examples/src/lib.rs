@@ -1,5 +1,5 @@
-//! What the examples share: their command line. Each example is one program with the same three ways to run
-//! it:
+//! What the examples share: their command line, services and certificates. Each example is one program with the same
+//! three ways to run it:
 //!
 //! ```text
 //! helloworld                                  the server and the client in one process
@@ -7,6 +7,7 @@
 //! helloworld client --addr 127.0.0.1:50051    the client alone
 //! ```
 
+pub mod certificates;
 mod command_line;
 mod named_echo;
 mod pair;
