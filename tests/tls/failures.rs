@@ -25,8 +25,8 @@ fn serve_and_listen(tls: ServerTls) -> (Server, Receiver<String>) {
     (server, receiver)
 }
 
-/// A client's configuration that offers these application protocols.
-fn raw_client(authority: &Authority, alpn: &[&str]) -> ClientConnection {
+/// A client of rustls alone that offers these application protocols.
+pub(super) fn raw_client(authority: &Authority, alpn: &[&str]) -> ClientConnection {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(authority.der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -37,8 +37,8 @@ fn raw_client(authority: &Authority, alpn: &[&str]) -> ClientConnection {
     ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap()
 }
 
-/// A server that completes one handshake with these application protocols.
-fn raw_server(authority: &Authority, alpn: &[&str]) -> String {
+/// The configuration of a server of rustls alone that knows these application protocols.
+pub(super) fn raw_server_config(authority: &Authority, alpn: &[&str]) -> Arc<ServerConfig> {
     let certified = authority.issue(&["localhost"]);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder =
@@ -46,7 +46,12 @@ fn raw_server(authority: &Authority, alpn: &[&str]) -> String {
     let mut config =
         builder.with_no_client_auth().with_single_cert(vec![certified.der()], certified.key_der()).unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let config = Arc::new(config);
+    Arc::new(config)
+}
+
+/// A server that completes handshakes with these application protocols.
+fn raw_server(authority: &Authority, alpn: &[&str]) -> String {
+    let config = raw_server_config(authority, alpn);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = format!("localhost:{}", listener.local_addr().unwrap().port());
     std::thread::spawn(move || {
