@@ -20,6 +20,8 @@ pub mod client;
 pub mod credentials;
 mod engine;
 mod error;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 #[cfg(test)]
 mod fault_injection;
 mod net;

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use lariat::client;
+#[cfg(feature = "etcd")]
+use lariat::etcd;
 use lariat::rpc::fuzz;
 
 /// Runs a fuzz target's body on every file of its corpus.
@@ -66,4 +68,10 @@ fn every_service_config_is_read_or_refused() {
 #[test]
 fn every_compressed_message_is_inflated_or_refused() {
     replay("rpc_decompress", fuzz::decompress);
+}
+
+#[cfg(feature = "etcd")]
+#[test]
+fn every_value_of_etcd_is_read_or_refused() {
+    replay("etcd_payload", etcd::fuzz::payload);
 }

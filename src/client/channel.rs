@@ -740,7 +740,7 @@ impl ChannelBuilder {
 }
 
 /// A number that differs between channels and processes: the standard library's source of per-map keys.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     #[cfg(test)]
     if let Some(network) = crate::net::simulation::Network::current() {
         return network.random();

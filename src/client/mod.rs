@@ -66,7 +66,7 @@ mod interception;
 mod method;
 mod pending;
 pub mod picker;
-mod random;
+pub(crate) mod random;
 pub mod resolver;
 mod retry;
 pub mod service_config;
@@ -77,6 +77,8 @@ mod unary;
 mod watch;
 mod watch_stream;
 
+#[cfg(feature = "etcd")]
+pub(crate) use channel::seed;
 pub use channel::{Channel, ChannelBuilder, StateChange};
 pub use connectivity::ConnectivityState;
 pub use method::Method;

@@ -14,7 +14,7 @@ struct Part {
 }
 
 /// The parts of the root package: the modules of `src/lib.rs`.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     Part { name: "rpc", parts: &["frame"], packages: &["base64", "bytes", "flate2", "prost", "zstd"] },
     Part {
         name: "net",
@@ -36,6 +36,11 @@ const PARTS: [Part; 10] = [
         packages: &["base64", "bytes", "prost", "serde_json", "slab", "xxhash_rust"],
     },
     Part { name: "server", parts: SIDE, packages: &["bytes", "slab"] },
+    Part {
+        name: "etcd",
+        parts: &["rpc", "net", "call", "engine", "blocking", "error", "client"],
+        packages: &["prost", "serde_json"],
+    },
     Part { name: "services", parts: &["rpc", "call", "server"], packages: &["bytes", "prost"] },
 ];
 

@@ -1,0 +1,425 @@
+//! Channels and registrations with etcd: a real one over loopback, if its program is at hand (`LARIAT_ETCD` names it,
+//! else it is looked for in `PATH`), and a scripted one for what cannot be had of a real one at will.
+
+mod support;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lariat::client::ConnectivityState;
+use lariat::codec::Raw;
+use lariat::etcd::{Entry, Etcd};
+use lariat::server::{Handler, Service};
+use lariat::{Channel, Code, Inbound, Outbound, Request, Response, Server, Status, Wait};
+use support::*;
+
+const ROUND_ROBIN: &str = r#"{"loadBalancingConfig": [{"round_robin": {}}]}"#;
+
+/// The program, or `None` with the reason printed why a test is skipped.
+fn program() -> Option<PathBuf> {
+    let found = match std::env::var_os("LARIAT_ETCD") {
+        Some(path) => Some(PathBuf::from(path)),
+        None => std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .map(|folder| folder.join("etcd"))
+            .find(|path| path.is_file()),
+    };
+    if found.is_none() {
+        eprintln!("skipped: there is no etcd in PATH, and LARIAT_ETCD does not name one");
+    }
+    found
+}
+
+/// A cluster of one member, with its own folder, which can be killed and started again.
+struct Member {
+    program: PathBuf,
+    folder: PathBuf,
+    client_url: String,
+    peer_url: String,
+    process: Option<Child>,
+}
+
+impl Member {
+    fn start(program: PathBuf, name: &str) -> Member {
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("etcd-{name}-{}", std::process::id()));
+        let url = || {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            format!("http://{}", free.local_addr().unwrap())
+        };
+        let (client_url, peer_url) = (url(), url());
+        let mut member = Member { program, folder, client_url, peer_url, process: None };
+        member.run();
+        member
+    }
+
+    fn run(&mut self) {
+        let process = Command::new(&self.program)
+            .arg("--data-dir")
+            .arg(&self.folder)
+            .args(["--listen-client-urls", &self.client_url, "--advertise-client-urls", &self.client_url])
+            .args(["--listen-peer-urls", &self.peer_url, "--initial-advertise-peer-urls", &self.peer_url])
+            .args(["--initial-cluster", &format!("default={}", self.peer_url), "--log-level", "fatal"])
+            .args(["--unsafe-no-fsync"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("etcd starts");
+        self.process = Some(process);
+        eventually("etcd answers", || self.try_control(&["get", "x"]).is_some());
+    }
+
+    /// Ends it without a chance to say anything.
+    fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    fn forget_everything(&self) {
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+
+    fn etcd(&self) -> Etcd {
+        Etcd::new([self.client_url.trim_start_matches("http://")]).plaintext()
+    }
+
+    fn try_control(&self, arguments: &[&str]) -> Option<String> {
+        let output = Command::new(self.program.with_file_name("etcdctl"))
+            .args(["--endpoints", &self.client_url, "--command-timeout", "2s"])
+            .args(arguments)
+            .env("ETCDCTL_API", "3")
+            .output()
+            .expect("etcdctl beside etcd");
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// What etcd's own tool prints.
+    fn control(&self, arguments: &[&str]) -> String {
+        self.try_control(arguments).unwrap_or_else(|| panic!("etcdctl {arguments:?} failed"))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+struct Backend {
+    echo: Echo,
+    server: Server,
+}
+
+impl Backend {
+    fn start() -> Backend {
+        let echo = Echo::default();
+        Backend { server: serve(&echo), echo }
+    }
+
+    fn address(&self) -> String {
+        self.server.local_address().to_string()
+    }
+
+    fn entry(&self) -> Entry {
+        Entry::new(self.address())
+    }
+
+    fn calls(&self) -> usize {
+        self.echo.seen.started.load(Ordering::SeqCst)
+    }
+}
+
+fn channel(etcd: Etcd) -> EchoClient {
+    let channel = Channel::builder("etcd:///greeter").resolver(etcd).default_service_config(ROUND_ROBIN);
+    EchoClient::new(
+        channel.wait_for_ready(true).timeout(Duration::from_secs(20)).plaintext().build().unwrap(),
+    )
+}
+
+/// Calls until exactly these of the backends get calls, and says how long that took.
+#[track_caller]
+fn follows(client: &EchoClient, backends: &[&Backend], expected: &[bool]) {
+    let start = Instant::now();
+    loop {
+        let before: Vec<usize> = backends.iter().map(|backend| backend.calls()).collect();
+        for _ in 0..4 * backends.len() {
+            client.unary("x").wait().unwrap();
+        }
+        let called: Vec<bool> =
+            backends.iter().zip(before).map(|(backend, before)| backend.calls() > before).collect();
+        if called == expected {
+            break println!("followed after {} ms", start.elapsed().as_millis());
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "calls go to {called:?} and not to {expected:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_channel_follows_servers_that_register_and_deregister() {
+    let Some(program) = program() else { return };
+    let member = Member::start(program, "register");
+    let (a, b) = (Backend::start(), Backend::start());
+    let client = channel(member.etcd());
+    // A call that comes before any server is there waits for one.
+    let early = client.unary("x");
+    let registered_a = member.etcd().register("greeter", a.entry()).unwrap();
+    registered_a.registered().wait();
+    assert!(registered_a.failure().is_none());
+    early.wait().unwrap();
+    follows(&client, &[&a, &b], &[true, false]);
+
+    let registered_b = member.etcd().register("greeter", b.entry()).unwrap();
+    follows(&client, &[&a, &b], &[true, true]);
+    assert_eq!(registered_b.key(), format!("greeter/{}", b.address()));
+    let value = member.control(&["get", "--print-value-only", registered_b.key()]);
+    assert_eq!(Entry::parse(value.trim().as_bytes()), Ok(b.entry()));
+
+    registered_a.deregister().wait().unwrap();
+    follows(&client, &[&a, &b], &[false, true]);
+    // A drop deregisters, too, in the background.
+    drop(registered_b);
+    eventually("the last entry is gone", || member.control(&["get", "--prefix", "greeter"]).is_empty());
+    let fails = || {
+        let call = client.request(Request::new(Bytes::new()).with_wait_for_ready(false)).wait();
+        call.is_err_and(|status| status.code() == Code::Unavailable)
+    };
+    eventually("calls fail without a server", fails);
+}
+
+#[test]
+fn a_server_that_dies_without_a_word_is_left_when_its_lease_is_over() {
+    let Some(program) = program() else { return };
+    let member = Member::start(program, "lease");
+    let (a, b) = (Backend::start(), Backend::start());
+    let _registration = member.etcd().register("greeter", a.entry()).unwrap();
+    // As the Go package would put it, under a lease that nobody keeps alive.
+    let granted = member.control(&["lease", "grant", "2"]);
+    let lease = granted.split(' ').nth(1).expect("the lease's id");
+    let value = format!(r#"{{"Op":0,"Addr":"{}","Metadata":null}}"#, b.address());
+    member.control(&["put", &format!("greeter/{}", b.address()), &value, &format!("--lease={lease}")]);
+    let client = channel(member.etcd());
+    follows(&client, &[&a, &b], &[true, true]);
+    follows(&client, &[&a, &b], &[true, false]);
+}
+
+#[test]
+fn a_registration_outlives_its_lease() {
+    let Some(program) = program() else { return };
+    let member = Member::start(program, "keepalive");
+    let registration =
+        member.etcd().lease(Duration::from_secs(2)).register("greeter", Entry::new("a:1")).unwrap();
+    registration.registered().wait();
+    let until = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < until {
+        assert!(!member.control(&["get", registration.key()]).is_empty());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn channels_and_registrations_survive_a_restart_of_etcd() {
+    let Some(program) = program() else { return };
+    let mut member = Member::start(program, "restart");
+    let (a, b) = (Backend::start(), Backend::start());
+    let registration = member.etcd().register("greeter", a.entry()).unwrap();
+    let client = channel(member.etcd());
+    follows(&client, &[&a, &b], &[true, false]);
+
+    member.kill();
+    eventually("the registration knows", || registration.failure().is_some());
+    // What is known is still true, as far as anybody can tell.
+    (0..10).for_each(|_| drop(client.unary("x").wait().unwrap()));
+
+    member.run();
+    let _second = member.etcd().register("greeter", b.entry()).unwrap();
+    follows(&client, &[&a, &b], &[true, true]);
+    registration.registered().wait();
+
+    // It comes back with nothing that it knew.
+    member.kill();
+    member.forget_everything();
+    member.run();
+    eventually("the entry is back", || !member.control(&["get", registration.key()]).is_empty());
+    follows(&client, &[&a, &b], &[true, true]);
+    registration.deregister().wait().unwrap();
+    follows(&client, &[&a, &b], &[false, true]);
+}
+
+#[test]
+fn a_channel_goes_on_after_a_compaction() {
+    let Some(program) = program() else { return };
+    let mut member = Member::start(program, "compaction");
+    let (a, b) = (Backend::start(), Backend::start());
+    let registration = member.etcd().register("greeter", a.entry()).unwrap();
+    let client = channel(member.etcd());
+    follows(&client, &[&a, &b], &[true, false]);
+
+    let compact = || {
+        (0..20).for_each(|number| drop(member.control(&["put", "elsewhere", &number.to_string()])));
+        let status = member.control(&["endpoint", "status", "--write-out", "fields"]);
+        let revision = status.lines().find_map(|line| line.strip_prefix("\"Revision\" : "));
+        member.control(&["compaction", revision.expect("a revision")]);
+    };
+    compact();
+    let second = member.etcd().register("greeter", b.entry()).unwrap();
+    follows(&client, &[&a, &b], &[true, true]);
+
+    // Also when it was away meanwhile.
+    compact();
+    member.kill();
+    member.run();
+    registration.registered().wait();
+    second.deregister().wait().unwrap();
+    follows(&client, &[&a, &b], &[true, false]);
+}
+
+#[test]
+fn the_next_member_is_asked_when_one_is_not_there() {
+    let Some(program) = program() else { return };
+    let member = Member::start(program, "members");
+    let a = Backend::start();
+    let absent = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let present = member.client_url.trim_start_matches("http://");
+    let registration = Etcd::new([&*absent, present]).plaintext().register("greeter", a.entry()).unwrap();
+    registration.registered().wait();
+    let target = format!("etcd://{absent},{present}/greeter");
+    let channel = Channel::builder(target).resolver(Etcd::default().plaintext()).plaintext().build().unwrap();
+    EchoClient::new(channel).request(Request::new(Bytes::new()).with_wait_for_ready(true)).wait().unwrap();
+}
+
+#[test]
+fn what_is_missing_is_named_when_a_channel_or_a_registration_is_made() {
+    let build = |target: &str, etcd: Etcd| {
+        Channel::builder(target).resolver(etcd).plaintext().build().unwrap_err().to_string()
+    };
+    for (error, part) in [
+        (build("etcd:///greeter", Etcd::default().plaintext()), "no member of the etcd cluster is named"),
+        (build("etcd://127.0.0.1:1/greeter", Etcd::default()), "transport security was not chosen"),
+        (build("etcd://127.0.0.1:x/greeter", Etcd::default().plaintext()), "\"x\" is not a number"),
+        (build("etcd:///greeter?a", Etcd::new(["127.0.0.1:1"]).plaintext()), "it has a query"),
+    ] {
+        assert!(error.contains(part) && error.contains("etcd:///name"), "{error} lacks {part}");
+    }
+    let error = Etcd::default().plaintext().register("greeter", Entry::new("a:1")).unwrap_err().to_string();
+    assert!(error.contains("Etcd::new"), "{error}");
+}
+
+/// What a scripted etcd does when it is asked to watch.
+#[derive(Clone, Copy)]
+enum Watch {
+    /// The changes from there on are forgotten.
+    Compacted,
+    /// It ends the watch for another reason.
+    Cancelled,
+    /// It ends the stream.
+    Ended,
+    /// It says nothing.
+    Quiet,
+}
+
+/// An etcd with one entry, whose watches go as a script says.
+#[derive(Clone)]
+struct Scripted {
+    entry: String,
+    script: Arc<Mutex<Vec<Watch>>>,
+    reads: Arc<AtomicUsize>,
+    /// The revisions from which changes were wanted.
+    watched: Arc<Mutex<Vec<Bytes>>>,
+}
+
+/// A protobuf field that has a length.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).unwrap();
+    assert!(length < 128);
+    [&[number << 3 | 2, length], content].concat()
+}
+
+impl Scripted {
+    async fn range(self, _: Request<Bytes>) -> Result<Response<Bytes>, Status> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let kv = [field(1, b"greeter/a"), field(5, self.entry.as_bytes())].concat();
+        // The header has the revision 41.
+        Ok(Response::new([field(1, &[3 << 3, 41]), field(2, &kv)].concat().into()))
+    }
+
+    async fn watch(self, mut inbound: Inbound<Bytes>, outbound: Outbound<Bytes>) -> Result<(), Status> {
+        let request = inbound.message().await?.ok_or_else(|| Status::invalid_argument("no request"))?;
+        self.watched.lock().unwrap().push(request);
+        assert_eq!(inbound.metadata().get("hasleader"), Some("true"));
+        let created = Bytes::from_static(&[3 << 3, 1]);
+        outbound.send(created).await?;
+        let next = self.script.lock().unwrap().pop().unwrap_or(Watch::Quiet);
+        let cancelled = [4 << 3, 1];
+        match next {
+            Watch::Compacted => outbound.send([&cancelled[..], &[5 << 3, 60]].concat().into()).await?,
+            Watch::Cancelled => {
+                outbound.send([&cancelled[..], &field(6, b"no leader")].concat().into()).await?
+            }
+            Watch::Ended => {}
+            Watch::Quiet => drop(inbound.message().await?),
+        }
+        Ok(())
+    }
+}
+
+/// One of the services of an etcd.
+struct Api(&'static str, Scripted);
+
+impl Service for Api {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn methods(&self) -> Vec<Handler> {
+        let scripted = self.1.clone();
+        match self.0 {
+            "etcdserverpb.KV" => {
+                vec![Handler::unary::<Raw, _, _, _, _>("Range", move |request| {
+                    scripted.clone().range(request)
+                })]
+            }
+            _ => vec![Handler::bidi_streaming::<Raw, _, _, _, _>("Watch", move |inbound, outbound| {
+                scripted.clone().watch(inbound, outbound)
+            })],
+        }
+    }
+}
+
+#[test]
+fn everything_is_read_again_when_a_watch_ends() {
+    let backend = Backend::start();
+    let scripted = Scripted {
+        entry: backend.entry().to_json(),
+        script: Arc::new(Mutex::new(vec![Watch::Ended, Watch::Cancelled, Watch::Compacted])),
+        reads: Arc::default(),
+        watched: Arc::default(),
+    };
+    let [kv, watch] = ["etcdserverpb.KV", "etcdserverpb.Watch"].map(|name| Api(name, scripted.clone()));
+    let server =
+        Server::builder().plaintext().add_service(kv).add_service(watch).bind("127.0.0.1:0").unwrap();
+    let client = channel(Etcd::new([server.local_address().to_string()]).plaintext());
+    client.unary("x").wait().unwrap();
+    eventually("the fourth watch stays", || scripted.watched.lock().unwrap().len() == 4);
+    assert_eq!(scripted.reads.load(Ordering::SeqCst), 4);
+    for request in scripted.watched.lock().unwrap().iter() {
+        // create_request {key "greeter/", range_end "greeter0", start_revision 42, fragment}
+        let create = [&field(1, b"greeter/")[..], &field(2, b"greeter0"), &[3 << 3, 42, 8 << 3, 1]].concat();
+        assert_eq!(request[..], field(1, &create));
+    }
+    // The backend was the same all the time, so its connection is.
+    client.unary("x").wait().unwrap();
+    assert_eq!(backend.server.stats().connections_accepted, 1);
+
+    // When nobody asks any more, nobody watches.
+    client.channel.close();
+    eventually("the channel ends", || client.channel.state() == ConnectivityState::Shutdown);
+    eventually("the connection to etcd is gone", || server.connections() == 0);
+}
