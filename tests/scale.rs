@@ -215,6 +215,11 @@ fn ten_thousand_streams_of_a_hundred_connections_are_answered_and_leave_nothing_
     streams_at_once(100, 100);
 }
 
+#[test]
+fn a_hundred_thousand_streams_of_two_hundred_connections_are_answered_and_leave_nothing_behind() {
+    streams_at_once(200, 500);
+}
+
 /// The turn to open many connections, and how many: `wanted`, or fewer if the limit of open files asks for it, since
 /// both ends of each are in this process.
 fn many_connections(wanted: usize) -> (MutexGuard<'static, ()>, usize) {

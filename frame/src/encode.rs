@@ -42,34 +42,57 @@ pub fn headers(out: &mut Vec<u8>, stream: StreamId, block: &[u8], max_frame_size
 
 /// A HEADERS frame with a whole header block, made once to be sent on many streams.
 pub struct HeadersFrame {
+    /// The frame, and room for the header of a DATA frame behind it.
     octets: Vec<u8>,
 }
 
 impl HeadersFrame {
     /// A frame with this block, which must fit one frame.
     pub fn new(block: &[u8]) -> Self {
-        let mut octets = Vec::with_capacity(FRAME_HEADER_LEN + block.len());
+        let mut octets = Vec::with_capacity(2 * FRAME_HEADER_LEN + block.len());
         frame_header(&mut octets, block.len(), kind::HEADERS, flag::END_HEADERS, StreamId::ZERO);
         octets.extend_from_slice(block);
+        frame_header(&mut octets, 0, kind::DATA, 0, StreamId::ZERO);
         HeadersFrame { octets }
     }
 
     /// The header block.
     #[inline]
     pub fn block(&self) -> &[u8] {
-        self.octets.get(FRAME_HEADER_LEN..).unwrap_or_default()
+        self.octets.get(FRAME_HEADER_LEN..self.frame_len()).unwrap_or_default()
+    }
+
+    /// Octets of the HEADERS frame alone.
+    #[inline]
+    fn frame_len(&self) -> usize {
+        self.octets.len().saturating_sub(FRAME_HEADER_LEN)
     }
 
     /// Appends the frame, on this stream.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, out: &mut Vec<u8>, stream: StreamId, end_stream: bool) {
         let start = out.len();
-        out.extend_from_slice(&self.octets);
+        out.extend_from_slice(self.octets.get(..self.frame_len()).unwrap_or_default());
         if let Some([_, _, _, _, flags, id @ ..]) =
             out.get_mut(start..).and_then(|frame| frame.first_chunk_mut::<FRAME_HEADER_LEN>())
         {
             *flags = flag::END_HEADERS | if end_stream { flag::END_STREAM } else { 0 };
             *id = stream.get().to_be_bytes();
+        }
+    }
+
+    /// Appends the frame and behind it the header of a DATA frame, neither of which ends the stream; the caller appends
+    /// the `len` octets of payload.
+    #[inline(always)]
+    pub fn write_before_data(&self, out: &mut Vec<u8>, stream: StreamId, len: usize) {
+        let start = out.len();
+        out.extend_from_slice(&self.octets);
+        let frames = out.get_mut(start..).unwrap_or_default();
+        if let Some([_, _, _, _, _, id @ ..]) = frames.first_chunk_mut::<FRAME_HEADER_LEN>() {
+            *id = stream.get().to_be_bytes();
+        }
+        if let Some(header) = frames.last_chunk_mut::<FRAME_HEADER_LEN>() {
+            *header = Head { len, kind: kind::DATA, flags: 0, stream }.encode();
         }
     }
 }

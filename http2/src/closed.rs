@@ -56,8 +56,12 @@ impl Closed {
     pub(crate) fn open(&mut self, id: StreamId) {
         if self.endings.is_none() && id.get() <= self.highest + 2 {
             self.highest = id.get();
-            return;
+        } else {
+            self.open_and_skip(id);
         }
+    }
+
+    fn open_and_skip(&mut self, id: StreamId) {
         let skipped = (id.get().saturating_sub(self.highest) / 2).min(Self::STREAMS as u32);
         for distance in 1..skipped {
             self.set(id.get() - 2 * distance, Ending::Skipped);

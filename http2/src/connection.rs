@@ -94,6 +94,8 @@ pub struct Connection {
     replies: u32,
     /// Octets of output that were not written when last seen.
     unsent: usize,
+    /// `replies` or `unsent` are over their limits: no input is wanted before a flush.
+    holds_input: bool,
 
     timers: Timers,
     probe: Option<Probe>,
@@ -163,6 +165,7 @@ impl Connection {
             empty_data_run: 0,
             replies: 0,
             unsent: 0,
+            holds_input: false,
             timers: Timers::default(),
             probe: Probe::new(config.keepalive, role, now),
             strikes: PingStrikes::new(config.enforcement, limits.ping_strikes),
@@ -272,6 +275,7 @@ impl Connection {
     pub fn handle_flushed(&mut self) {
         self.replies = 0;
         self.unsent = 0;
+        self.holds_input = false;
         self.timers.clear(Timer::UnreadReplies);
     }
 
@@ -286,9 +290,15 @@ impl Connection {
     /// [`handle_flushed`](Connection::handle_flushed).
     #[inline]
     pub fn wants_input(&self) -> bool {
+        !self.holds_input
+    }
+
+    /// To be called when `replies` or `unsent` have changed.
+    #[inline]
+    fn hold_input(&mut self) {
         let limits = &self.config.limits;
-        self.replies < limits.queued_replies
-            && (self.role == Role::Client || self.unsent < limits.unsent_output)
+        self.holds_input = self.replies >= limits.queued_replies
+            || (self.role == Role::Server && self.unsent >= limits.unsent_output);
     }
 
     /// Whether the connection is closed: after a fatal error, or at the end of a graceful shutdown. Flush the output,

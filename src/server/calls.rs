@@ -35,6 +35,8 @@ pub(super) struct Place {
     pub(super) call: Option<Call>,
     /// Wakes whichever call is in the place. Made at its first use.
     pub(super) waker: Option<Waker>,
+    /// What the last call's handler ran in, with its route.
+    pub(super) idle_run: Option<(u32, Box<dyn Invocation>)>,
     /// The call's, from the start of its handler on.
     received: Option<Arc<Received>>,
 }

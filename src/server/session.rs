@@ -38,7 +38,7 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 const DEADLINE_SLACK: Duration = Duration::from_millis(10);
 /// Header lists whose route is remembered. Clients send few distinct ones that repeat to the octet.
 const CACHED_ROUTES: usize = 16;
-/// Runs kept for the next calls.
+/// Runs kept for the next calls, besides one in the place of each call.
 const KEPT: usize = 64;
 
 /// Makes the sessions of a listener.
@@ -535,9 +535,10 @@ impl Open {
         let (route, deadline) = (call.route, call.deadline);
         let received = place.receive(&self.peer, deadline);
         let Some(call) = &mut place.call else { return };
-        let mut run = match self.idle_runs.iter().rposition(|(id, _)| *id == route) {
-            Some(at) => self.idle_runs.swap_remove(at).1,
-            None => self.shared.router.route(route).handler.invocation(),
+        let mut run = match place.idle_run.take_if(|(id, _)| *id == route) {
+            Some((_, run)) => run,
+            None => idle_run(&mut self.idle_runs, route)
+                .unwrap_or_else(|| self.shared.router.route(route).handler.invocation()),
         };
         let was_compressed = message.compressed;
         let context = CallContext { metadata: Metadata::received(headers), received, was_compressed };
@@ -593,14 +594,17 @@ impl Open {
         poll: Poll<()>,
         ended: Option<Result<(), Status>>,
     ) {
-        let Some(call) = self.calls.get_mut(index) else { return };
+        let Some(place) = self.calls.place(index) else { return };
+        let Some(call) = &mut place.call else { return };
         match poll {
             Poll::Pending => {
                 call.run = Some(run);
                 self.move_streams(turn, out, index);
             }
             Poll::Ready(()) => {
-                keep(&mut self.idle_runs, (call.route, run));
+                if let Some(other) = place.idle_run.replace((call.route, run)) {
+                    keep(&mut self.idle_runs, other);
+                }
                 match ended {
                     // A streaming response: its trailers follow its messages.
                     Some(result) => {
@@ -745,6 +749,13 @@ fn server_link(turn: &Turn<'_>) -> Link {
     Link { handle: turn.handle.clone(), note: Note { token: turn.token, slot: SERVER_SLOT } }
 }
 
+/// A run of the handler of this route, if one is kept.
+fn idle_run(kept: &mut Vec<(u32, Box<dyn Invocation>)>, route: u32) -> Option<Box<dyn Invocation>> {
+    let at = kept.iter().rposition(|(id, _)| *id == route)?;
+    Some(kept.swap_remove(at).1)
+}
+
+#[cold]
 fn keep<T>(kept: &mut Vec<T>, value: T) {
     if kept.len() < KEPT {
         kept.push(value);

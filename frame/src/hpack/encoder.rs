@@ -87,7 +87,7 @@ impl Encoder {
     }
 
     /// The frame of what [`encode_template`](Encoder::encode_template) would append, if it is remembered.
-    #[inline]
+    #[inline(always)]
     pub fn remembered(&mut self, template: &Arc<HeaderList>) -> Option<&HeadersFrame> {
         if self.pending.is_some() {
             return None;

@@ -31,16 +31,21 @@ impl TemplateCache {
     const MAX_OCTETS: usize = 256;
 
     /// What the template was encoded to, if the table has been the same ever since.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&mut self, template: &Arc<HeaderList>, revision: u64) -> Option<&HeadersFrame> {
         let mut found = self.entries.iter().position(|entry| Arc::ptr_eq(&entry.template, template))?;
         if found >= Self::IN_PLACE {
-            // One place forward each time it is used keeps those in front that are used most.
-            self.entries.swap(found - 1, found);
-            found -= 1;
+            found = self.move_forward(found);
         }
         let entry = self.entries.get(found).filter(|entry| entry.revision == revision)?;
         Some(&entry.frame)
+    }
+
+    /// One place forward each time it is used keeps those in front that are used most.
+    #[cold]
+    fn move_forward(&mut self, found: usize) -> usize {
+        self.entries.swap(found - 1, found);
+        found - 1
     }
 
     pub(super) fn put(&mut self, template: &Arc<HeaderList>, revision: u64, octets: &[u8]) {

@@ -99,6 +99,7 @@ impl Connection {
     #[inline]
     pub(super) fn count_reply(&mut self) {
         self.replies += 1;
+        self.hold_input();
         if self.replies == self.config.limits.queued_replies {
             self.set_timer(Timer::UnreadReplies, self.config.limits.unread_replies_timeout);
         }

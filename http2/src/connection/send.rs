@@ -244,11 +244,22 @@ impl Connection {
         self.send_window.take(DEFAULT_WINDOW, len);
         stream.state = stream.state.end_local();
         let state = stream.state;
-        self.write_template(key.id(), head, false, out);
-        self.write_data_header(key.id(), len, false, out);
-        append(out.tail(), len, fill);
-        self.write_template(key.id(), trailers, true, out);
+        self.strikes.forgive();
+        self.stats.header_blocks_sent += 2;
+        self.stats.data_frames_sent += 1;
         self.stats.data_octets_sent += len as u64;
+        match self.encoder.remembered(head) {
+            Some(frame) => frame.write_before_data(out.tail(), key.id(), len),
+            None => {
+                self.encode_template(key.id(), head, false, out);
+                encode::data_header(out.tail(), key.id(), len, false);
+            }
+        }
+        append(out.tail(), len, fill);
+        match self.encoder.remembered(trailers) {
+            Some(frame) => frame.write(out.tail(), key.id(), true),
+            None => self.encode_template(key.id(), trailers, true, out),
+        }
         self.finish_local(key, state, out);
         true
     }
@@ -333,6 +344,7 @@ impl Connection {
             self.send_queued(key, out);
         }
         self.unsent = out.len();
+        self.hold_input();
     }
 
     /// One turn of a stream in the scheduler's list.
@@ -459,13 +471,25 @@ impl Connection {
     ) {
         self.stats.header_blocks_sent += 1;
         self.strikes.forgive();
-        let encoder = &mut self.encoder;
-        match encoder.remembered(template) {
+        match self.encoder.remembered(template) {
             Some(frame) => frame.write(out.tail(), id, end_stream),
-            None => encode::headers_with(out.tail(), id, self.peer.max_frame_size, end_stream, |block| {
-                encoder.encode_template(template, block);
-            }),
+            None => self.encode_template(id, template, end_stream, out),
         }
+    }
+
+    /// Writes a template that isn't remembered.
+    #[cold]
+    fn encode_template(
+        &mut self,
+        id: StreamId,
+        template: &Arc<HeaderList>,
+        end_stream: bool,
+        out: &mut WriteBuf,
+    ) {
+        let encoder = &mut self.encoder;
+        encode::headers_with(out.tail(), id, self.peer.max_frame_size, end_stream, |block| {
+            encoder.encode_template(template, block);
+        });
     }
 
     pub(super) fn write_reset(&mut self, id: StreamId, code: ErrorCode, out: &mut WriteBuf) {
