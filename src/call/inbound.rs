@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -27,6 +27,8 @@ pub struct Inbound<T> {
     was_compressed: bool,
     headers: Option<Metadata>,
     trailers: Option<Metadata>,
+    /// On a client, when somebody has asked.
+    peer: OnceLock<Peer>,
     /// What the server knows of the call besides its messages.
     context: Option<CallContext>,
 }
@@ -43,6 +45,8 @@ pub(crate) trait Receiver: Send + Sync {
     /// The call has this carrier from now on. False if the user wants no more: then nobody will tell the carrier.
     #[must_use]
     fn attach(&self, carrier: Carrier) -> bool;
+    /// Who is at the other end, where no carrier says so.
+    fn handle_peer(&self, _peer: &Peer) {}
     fn handle_headers(&self, headers: Metadata);
     /// A message that took `octets` of the stream's flow-control window.
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status>;
@@ -85,6 +89,10 @@ struct State<T> {
     abandoned: bool,
     reader: Option<Waker>,
     carrier: Option<Carrier>,
+    /// On a client: who is at the other end.
+    peer: Option<Peer>,
+    /// Something has come from there, or nothing will, so that it remains the other end.
+    answered: bool,
 }
 
 impl<T> Inbound<T> {
@@ -97,6 +105,8 @@ impl<T> Inbound<T> {
             abandoned: false,
             reader: None,
             carrier: link.map(Carrier::from),
+            peer: None,
+            answered: false,
         };
         Inbound {
             stream: Arc::new(InboundStream { state: Mutex::new(state), decode: C::decode }),
@@ -105,6 +115,7 @@ impl<T> Inbound<T> {
             was_compressed: false,
             headers: None,
             trailers: None,
+            peer: OnceLock::new(),
             context,
         }
     }
@@ -228,9 +239,19 @@ impl<T> Inbound<T> {
         self.metadata().accepted_encodings()
     }
 
-    /// In a handler: who calls.
+    /// In a handler: who calls. On a client: who answers, known with the initial metadata or the end of a call that had
+    /// a connection. Of several attempts it is the one that became the call, or the last.
     pub fn peer(&self) -> Option<&Peer> {
-        self.context.as_ref().map(|context| &context.received.peer)
+        if let Some(context) = &self.context {
+            return Some(&context.received.peer);
+        }
+        if self.peer.get().is_none() {
+            let state = self.stream.lock();
+            if let Some(peer) = state.peer.as_ref().filter(|_| state.answered) {
+                return Some(self.peer.get_or_init(|| peer.clone()));
+            }
+        }
+        self.peer.get()
     }
 
     /// In a handler: when the client gives the call up.
@@ -326,6 +347,10 @@ impl<R: Receiver + ?Sized> Receiver for Arc<R> {
         (**self).attach(carrier)
     }
 
+    fn handle_peer(&self, peer: &Peer) {
+        (**self).handle_peer(peer);
+    }
+
     fn handle_headers(&self, headers: Metadata) {
         (**self).handle_headers(headers);
     }
@@ -362,12 +387,22 @@ impl<R: Receiver + ?Sized> Receiver for Arc<R> {
 impl<T: Send> Receiver for InboundStream<T> {
     fn attach(&self, carrier: Carrier) -> bool {
         let mut state = self.lock();
+        if let Some(peer) = carrier.peer() {
+            state.peer = Some(peer.clone());
+        }
         state.carrier = Some(carrier);
         !state.abandoned
     }
 
+    fn handle_peer(&self, peer: &Peer) {
+        self.lock().peer = Some(peer.clone());
+    }
+
     fn handle_headers(&self, headers: Metadata) {
-        self.update(|state| state.headers = Some(headers));
+        self.update(|state| {
+            state.headers = Some(headers);
+            state.answered = true;
+        });
     }
 
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
@@ -388,6 +423,7 @@ impl<T: Send> Receiver for InboundStream<T> {
     fn handle_end(&self, result: Result<Metadata, Status>) {
         self.update(|state| {
             state.end.get_or_insert(result);
+            state.answered = true;
             state.carrier = None;
         });
     }

@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use crate::net::{LoopHandle, Note};
+use crate::net::{LoopHandle, Note, Peer};
 
 /// The place of a call: its loop, its connection there, its slot in the session.
 #[derive(Clone, Debug)]
@@ -21,8 +21,8 @@ impl Link {
 /// Who is told of what the user does with a call.
 #[derive(Clone, Debug)]
 pub(crate) enum Carrier {
-    /// The session whose stream the call is.
-    Session(Link),
+    /// The session whose stream the call is, and who is at the other end of a client's.
+    Session(Link, Option<Peer>),
     /// What stands between the user and the sessions: interceptors, or several attempts.
     Task(Waker),
 }
@@ -31,14 +31,22 @@ impl Carrier {
     /// Has the carrier look at the call soon.
     pub(crate) fn notify(&self) {
         match self {
-            Carrier::Session(link) => link.notify(),
+            Carrier::Session(link, _) => link.notify(),
             Carrier::Task(waker) => waker.wake_by_ref(),
+        }
+    }
+
+    /// Who is at the other end of the call's connection.
+    pub(crate) fn peer(&self) -> Option<&Peer> {
+        match self {
+            Carrier::Session(_, peer) => peer.as_ref(),
+            Carrier::Task(_) => None,
         }
     }
 }
 
 impl From<Link> for Carrier {
     fn from(link: Link) -> Self {
-        Carrier::Session(link)
+        Carrier::Session(link, None)
     }
 }

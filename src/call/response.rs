@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Compression;
+use crate::net::Peer;
 use crate::rpc::Metadata;
 
 /// A response with its metadata.
@@ -13,6 +14,8 @@ pub struct Response<T> {
     trailers: Metadata,
     compression: Compression,
     was_compressed: bool,
+    /// On a client.
+    peer: Option<Peer>,
 }
 
 impl<T> Response<T> {
@@ -22,7 +25,14 @@ impl<T> Response<T> {
     }
 
     pub(crate) fn from_parts(message: T, metadata: Metadata, trailers: Metadata) -> Self {
-        Response { message, metadata, trailers, compression: Compression::default(), was_compressed: false }
+        Response {
+            message,
+            metadata,
+            trailers,
+            compression: Compression::default(),
+            was_compressed: false,
+            peer: None,
+        }
     }
 
     pub(crate) fn into_parts(self) -> (T, Metadata, Metadata) {
@@ -35,6 +45,10 @@ impl<T> Response<T> {
 
     pub(crate) fn set_was_compressed(&mut self, was_compressed: bool) {
         self.was_compressed = was_compressed;
+    }
+
+    pub(crate) fn set_peer(&mut self, peer: Option<Peer>) {
+        self.peer = peer;
     }
 
     /// The message.
@@ -91,9 +105,14 @@ impl<T> Response<T> {
         self.was_compressed
     }
 
+    /// On a client: who has answered.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
     /// Another message with the same metadata.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Response<U> {
-        let Response { message, metadata, trailers, compression, was_compressed } = self;
-        Response { message: change(message), metadata, trailers, compression, was_compressed }
+        let Response { message, metadata, trailers, compression, was_compressed, peer } = self;
+        Response { message: change(message), metadata, trailers, compression, was_compressed, peer }
     }
 }

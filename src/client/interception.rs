@@ -33,6 +33,7 @@ pub(super) struct Wire {
     pub(super) subtype: &'static str,
     pub(super) responses: Cardinality,
     kind: MethodKind,
+    user: Arc<dyn Receiver>,
 }
 
 /// Makes a call behind interceptors, on this loop.
@@ -56,7 +57,7 @@ async fn run(chain: Arc<Chain>, wire: Wire, mut guarded: Guarded) {
     let request = Request::from_parts((), call.metadata.clone(), options);
     let body = call.body.clone();
     let result = {
-        let mut outcome = pin!(wire.call(&chain, request, body, &user));
+        let mut outcome = pin!(wire.call(&chain, request, body));
         poll_fn(|cx| {
             if !carrier.attach(cx.waker()) || user.is_abandoned() {
                 return Poll::Ready(Err(Status::cancelled("the call was dropped")));
@@ -82,17 +83,11 @@ impl Wire {
     /// The way of this call.
     pub(super) fn new(channel: Channel, call: &PendingCall) -> Self {
         let (method, subtype, responses) = (call.method.clone(), call.subtype, call.responses);
-        Wire { channel, method, subtype, responses, kind: call.kind() }
+        Wire { channel, method, subtype, responses, kind: call.kind(), user: call.receiver() }
     }
 
     /// Makes the call, and tells its user all but how it ends.
-    async fn call(
-        &self,
-        chain: &Chain,
-        request: Request<()>,
-        body: Body,
-        user: &Arc<dyn Receiver>,
-    ) -> Result<Metadata, Status> {
+    async fn call(&self, chain: &Chain, request: Request<()>, body: Body) -> Result<Metadata, Status> {
         let next = chain.to(self, self.method.path(), self.kind);
         let requests = match body {
             Body::Message(framed) => {
@@ -100,16 +95,16 @@ impl Wire {
                 if self.kind == MethodKind::Unary {
                     let response = next.unary(request.map(|()| message)).await?;
                     let (message, headers, trailers) = response.into_parts();
-                    user.handle_headers(headers);
+                    self.user.handle_headers(headers);
                     let octets = message.len() + PREFIX_LEN;
-                    user.handle_message(Payload::Owned(message.into_bytes()), octets)?;
+                    self.user.handle_message(Payload::Owned(message.into_bytes()), octets)?;
                     return Ok(trailers);
                 }
                 MessageReceiver::new(ReceivedOnce(Some(message)))
             }
             Body::Stream(outbound) => MessageReceiver::new(DrainedStream::new(outbound)),
         };
-        let responses = FedStream::new(Arc::clone(user), self.kind.has_streaming_response());
+        let responses = FedStream::new(Arc::clone(&self.user), self.kind.has_streaming_response());
         next.stream(request, Messages { requests, responses: MessageSender::new(responses) }).await
     }
 }
@@ -124,7 +119,14 @@ impl Endpoint for Wire {
             return Box::pin(std::future::ready(Err(Status::internal(status))));
         }
         let receiver = UnaryReceiver::new::<Octets>();
-        Box::pin(UnaryCall::new(self.channel.send_one(self, request, receiver)))
+        let mut call = UnaryCall::new(self.channel.send_one(self, request, receiver));
+        Box::pin(async move {
+            let result = (&mut call).await;
+            if let Some(peer) = call.peer() {
+                self.user.handle_peer(&peer);
+            }
+            result
+        })
     }
 
     fn stream(&self, request: Request<()>, messages: Messages) -> BoxFuture<'_, Result<Metadata, Status>> {
@@ -147,7 +149,7 @@ impl Endpoint for Wire {
                     None
                 }
             };
-            carry(requests, outbound, inbound, responses).await
+            carry(requests, outbound, inbound, responses, &*self.user).await
         })
     }
 }

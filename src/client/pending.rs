@@ -13,7 +13,7 @@ use crate::call::{
     CallOptions, Carrier, Chosen, CompressedMessage, Compression, MethodKind, OutboundStream, Receiver,
     SharedCallCredentials,
 };
-use crate::net::{SecurityLevel, clock};
+use crate::net::{Peer, SecurityLevel, clock};
 use crate::rpc::compression::IDENTITY;
 use crate::rpc::{
     Cardinality, Code, DEFAULT_MAX_RECEIVE_SIZE, Metadata, PREFIX_LEN, Payload, Status, check_send_len,
@@ -49,6 +49,10 @@ pub(super) struct Call<R: ?Sized = dyn Receiver> {
 impl<R: Receiver + ?Sized> Receiver for Call<R> {
     fn attach(&self, carrier: Carrier) -> bool {
         self.receiver.attach(carrier)
+    }
+
+    fn handle_peer(&self, peer: &Peer) {
+        self.receiver.handle_peer(peer);
     }
 
     fn handle_headers(&self, headers: Metadata) {

@@ -15,10 +15,8 @@ use super::control::Control;
 use super::pending::{Body, PendingCall};
 use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::stats::CallEvent;
-use crate::call::{Chosen, CompressedMessage, EncodingId, Link};
-use crate::net::{
-    Address, CloseReason, Inbox, LazyTimer, Note, Peer, SecurityLevel, Session, SessionState, TimerId, Turn,
-};
+use crate::call::{Carrier, Chosen, CompressedMessage, EncodingId, Link};
+use crate::net::{Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn};
 use crate::rpc::{
     Cardinality, ClientCall, HeadersOutcome, KnownResponse, Message, Metadata, PREFIX_LEN, Status, Violation,
     request_head,
@@ -110,8 +108,8 @@ pub(super) struct ClientSession {
 
 struct Open {
     http2: Connection,
+    peer: Peer,
     link: Link,
-    security: SecurityLevel,
     calls: Slab<ActiveCall>,
     /// How many of the calls are the channel's own.
     bound: usize,
@@ -355,8 +353,8 @@ impl Session for ClientSession {
         let seed = self.control.next_seed();
         self.open = Some(Open {
             http2: Connection::client(Arc::clone(&self.config), turn.now, seed, out),
+            peer,
             link: Link { handle: turn.handle.clone(), note },
-            security: peer.security_level(),
             calls: Slab::new(),
             bound: 0,
             waiting: VecDeque::new(),
@@ -517,8 +515,8 @@ impl Open {
         mut call: PendingCall,
     ) -> Option<PendingCall> {
         let index = self.calls.vacant_key();
-        let link = self.link_to(index as u32);
-        if !call.receiver.attach(link.into()) {
+        let carrier = Carrier::Session(self.link_to(index as u32), Some(self.peer.clone()));
+        if !call.receiver.attach(carrier) {
             call.fail(Status::cancelled("the call was dropped"));
             return None;
         }
@@ -531,8 +529,8 @@ impl Open {
             request_head::push_timeout(left, &mut self.fields);
         }
         if let Some(added) = &call.added {
-            if call.required_security > self.security {
-                let status = authorization::insecure(call.required_security, self.security);
+            if call.required_security > self.peer.security_level() {
+                let status = authorization::insecure(call.required_security, self.peer.security_level());
                 call.fail(status);
                 return None;
             }

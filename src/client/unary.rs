@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::pending::Call;
 use crate::call::{Carrier, CompressedMessage, Receiver, Response, decode};
+use crate::net::Peer;
 use crate::rpc::{Codec, Metadata, Payload, Status};
 
 /// A call with one response, under way since it was made: await it, or [`wait`](crate::Wait::wait) for it. Dropping it
@@ -34,11 +35,18 @@ struct State<T> {
     abandoned: bool,
     waiting: Option<Waker>,
     carrier: Option<Carrier>,
+    peer: Option<Peer>,
 }
 
 impl<T> UnaryCall<T> {
     pub(super) fn new(call: Arc<Call<UnaryReceiver<T>>>) -> Self {
         UnaryCall { call, done: false }
+    }
+
+    /// Who answers, as soon as the call has a connection; also when it has failed there. Of several attempts it is the
+    /// one that became the call, or the last. What a successful call returns knows it, too: [`Response::peer`].
+    pub fn peer(&self) -> Option<Peer> {
+        self.call.receiver.lock().peer.clone()
     }
 }
 
@@ -92,6 +100,7 @@ impl<T> UnaryReceiver<T> {
             abandoned: false,
             waiting: None,
             carrier: None,
+            peer: None,
         };
         UnaryReceiver { state: Mutex::new(state), decode: C::decode }
     }
@@ -104,8 +113,15 @@ impl<T> UnaryReceiver<T> {
 impl<T: Send> Receiver for UnaryReceiver<T> {
     fn attach(&self, carrier: Carrier) -> bool {
         let mut state = self.lock();
+        if let Some(peer) = carrier.peer() {
+            state.peer = Some(peer.clone());
+        }
         state.carrier = Some(carrier);
         !state.abandoned
+    }
+
+    fn handle_peer(&self, peer: &Peer) {
+        self.lock().peer = Some(peer.clone());
     }
 
     fn handle_headers(&self, headers: Metadata) {
@@ -136,6 +152,7 @@ impl<T: Send> Receiver for UnaryReceiver<T> {
             (Ok(trailers), Some(message)) => {
                 let mut response = Response::from_parts(message, headers, trailers);
                 response.set_was_compressed(state.was_compressed);
+                response.set_peer(state.peer.clone());
                 Ok(response)
             }
             (Ok(_), None) => Err(Status::internal("the server answered OK without a message")),

@@ -120,11 +120,15 @@ pub(crate) async fn carry(
     outbound: Option<Outbound<EncodedMessage>>,
     mut inbound: Inbound<EncodedMessage>,
     mut responses: MessageSender,
+    user: &dyn Receiver,
 ) -> Result<Metadata, Status> {
     let mut sending = pin!(outbound.map(|outbound| send(requests, outbound)));
     let receiving = async {
-        let headers = inbound.headers().await?.clone();
-        responses.send_headers(headers)?;
+        let headers = inbound.headers().await.cloned();
+        if let Some(peer) = inbound.peer() {
+            user.handle_peer(peer);
+        }
+        responses.send_headers(headers?)?;
         while let Some(message) = inbound.message().await? {
             responses.send(message).await?;
         }

@@ -14,7 +14,7 @@ use crate::client::control::Control;
 use crate::client::pending::{Body, Call, PendingCall};
 use crate::client::random::Xorshift;
 use crate::client::service_config::AttemptPolicy;
-use crate::net::{Alarm, LoopHandle, clock};
+use crate::net::{Alarm, LoopHandle, Peer, clock};
 use crate::rpc::{Metadata, Payload, Status};
 
 /// What servers learn of an attempt: how many there were before.
@@ -390,7 +390,15 @@ impl Receiver for AttemptReceiver {
         if self.is_committed() {
             return self.call.user.attach(carrier);
         }
+        if let Some(peer) = carrier.peer() {
+            // Of attempts that all fail the last is the one to know.
+            self.call.user.handle_peer(peer);
+        }
         !self.is_abandoned()
+    }
+
+    fn handle_peer(&self, peer: &Peer) {
+        self.call.user.handle_peer(peer);
     }
 
     fn handle_headers(&self, headers: Metadata) {
