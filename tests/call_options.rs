@@ -2,11 +2,17 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use bytes::Bytes;
 use lariat::codec::Raw;
 use lariat::interceptor::on_request;
-use lariat::{Channel, PeerAddress, Request, Server, Wait};
-use support::{Echo, EchoClient, client, serve};
+use lariat::{CancellationToken, Channel, Code, PeerAddress, Request, Server, Status, Wait};
+use lariat_frame::hpack::{Decoder, HeaderList};
+use support::{Echo, EchoClient, client, connect, eventually, serve};
 
 fn behind_an_interceptor(server: &Server) -> EchoClient {
     let target = server.local_address().to_string();
@@ -61,8 +67,139 @@ fn a_call_that_fails_has_a_peer_if_it_had_a_connection() {
         inbound.message().wait().unwrap_err();
         assert_eq!(inbound.peer().unwrap().to_string(), address);
     }
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut call = support::connect(&nobody.to_string()).unary("a");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut call = connect(&nobody.to_string()).unary("a");
     (&mut call).wait().unwrap_err();
     assert!(call.peer().is_none());
+}
+
+/// How the calls of a test ended, in order, as their hooks were told.
+#[derive(Clone, Default)]
+struct Ends(Arc<Mutex<Vec<Code>>>);
+
+impl Ends {
+    fn of<T>(&self, request: Request<T>) -> Request<T> {
+        let ends = Arc::clone(&self.0);
+        request.on_finish(move |result| {
+            ends.lock().unwrap().push(result.map_or_else(Status::code, |()| Code::Ok));
+        })
+    }
+
+    #[track_caller]
+    fn assert(&self, code: Code) {
+        eventually("the hook was told", || !self.0.lock().unwrap().is_empty());
+        assert_eq!(std::mem::take(&mut *self.0.lock().unwrap()), [code]);
+    }
+}
+
+fn message(text: &'static str) -> Request<Bytes> {
+    Request::new(Bytes::from_static(text.as_bytes()))
+}
+
+#[test]
+fn a_hook_is_told_once_however_the_call_ends() {
+    let (echo, ends) = (Echo::default(), Ends::default());
+    let server = serve(&echo);
+    for client in [client(&server), behind_an_interceptor(&server)] {
+        client.request(ends.of(message("a"))).wait().unwrap();
+        ends.assert(Code::Ok);
+        client.request(ends.of(message("fail"))).wait().unwrap_err();
+        ends.assert(Code::FailedPrecondition);
+        client.request(ends.of(message("wait").with_timeout(Duration::from_millis(20)))).wait().unwrap_err();
+        ends.assert(Code::DeadlineExceeded);
+        drop(client.request(ends.of(message("wait"))));
+        ends.assert(Code::Cancelled);
+        let token = CancellationToken::new();
+        let call = client.request(ends.of(message("wait").with_cancellation(token.clone())));
+        token.cancel();
+        call.wait().unwrap_err();
+        ends.assert(Code::Cancelled);
+        client.request(ends.of(message("too large").with_max_send_message_size(1))).wait().unwrap_err();
+        ends.assert(Code::ResourceExhausted);
+
+        let (outbound, mut inbound) = client.chat_with(ends.of(Request::new(())));
+        outbound.finish();
+        assert!(inbound.message().wait().unwrap().is_none());
+        ends.assert(Code::Ok);
+        // Dropping the other one first would end the call well.
+        let (_outbound, inbound) = client.chat_with(ends.of(Request::new(())));
+        drop(inbound);
+        ends.assert(Code::Cancelled);
+    }
+}
+
+#[test]
+fn a_hook_is_told_of_a_call_that_never_had_a_connection() {
+    let ends = Ends::default();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    connect(&nobody).request(ends.of(message("a"))).wait().unwrap_err();
+    ends.assert(Code::Unavailable);
+    let client = connect(&nobody);
+    let call = client.request(ends.of(message("a").with_wait_for_ready(true)));
+    client.channel.close();
+    call.wait().unwrap_err();
+    ends.assert(Code::Cancelled);
+}
+
+#[test]
+fn hooks_are_told_of_the_call_and_not_of_its_attempts() {
+    let ends = Ends::default();
+    let server = serve(&Echo::default());
+    let retry = r#"{"methodConfig": [{"name": [{}], "retryPolicy": {
+        "maxAttempts": 3, "initialBackoff": "0.001s", "maxBackoff": "0.001s",
+        "backoffMultiplier": 1, "retryableStatusCodes": ["FAILED_PRECONDITION"]}}]}"#;
+    let channel =
+        Channel::builder(server.local_address().to_string()).plaintext().default_service_config(retry);
+    let client = EchoClient::new(channel.build().unwrap());
+    let mut call = client.request(ends.of(message("fail")));
+    (&mut call).wait().unwrap_err();
+    ends.assert(Code::FailedPrecondition);
+    assert_eq!(call.peer().unwrap().to_string(), server.local_address().to_string());
+}
+
+#[test]
+fn a_hook_that_panics_ends_neither_its_call_nor_the_loop() {
+    let (ends, server) = (Ends::default(), serve(&Echo::default()));
+    let client = client(&server);
+    let request = ends.of(message("a").on_finish(|_| panic!("asked to panic")));
+    client.request(request.clone()).wait().unwrap();
+    ends.assert(Code::Ok);
+    client.request(request).wait().unwrap();
+    ends.assert(Code::Ok);
+}
+
+#[test]
+fn a_plaintext_call_may_have_any_authority_that_is_one() {
+    let server = serve(&Echo::default());
+    for client in [client(&server), behind_an_interceptor(&server)] {
+        client.request(message("a").with_authority("other.example:80")).wait().unwrap();
+        for wrong in ["", "a b", "a\r\nb", "\u{e9}"] {
+            let status = client.request(message("a").with_authority(wrong)).wait().unwrap_err();
+            assert_eq!(status.code(), Code::Internal, "{wrong}: {status}");
+        }
+    }
+}
+
+#[test]
+fn the_server_reads_the_authority_of_the_call() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = connect(&listener.local_addr().unwrap().to_string());
+    let call = client.request(message("a").with_authority("other.example"));
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
+    stream.read_exact(&mut [0; 24]).unwrap();
+    let head = loop {
+        let mut header = [0; 9];
+        stream.read_exact(&mut header).unwrap();
+        let [a, b, c, kind, ..] = header;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        stream.read_exact(&mut payload).unwrap();
+        if kind == 1 {
+            break payload;
+        }
+    };
+    let mut fields = HeaderList::new();
+    Decoder::new(4096).decode(&head, &mut fields).unwrap();
+    assert_eq!(fields.get(b":authority"), Some(&b"other.example"[..]));
+    drop(call);
 }

@@ -306,6 +306,20 @@ fn a_stream_that_has_sent_more_than_is_kept_has_no_further_attempt() {
 }
 
 #[test]
+fn a_call_may_have_less_of_it_kept_than_the_channel_says() {
+    let flaky = Flaky::new(&[UNAVAILABLE, Step::FailBehind(3)]);
+    let client = Client::new(&flaky, &retry(5, ""));
+    let request = Request::new(()).with_retry_buffer_size(1_000);
+    let (outbound, mut inbound) = client.channel.bidi_streaming::<Raw, Bytes, Bytes>(&client.method, request);
+    outbound.send(Bytes::from(vec![1; 500])).wait().unwrap();
+    eventually("the second attempt is under way", || flaky.count() == 2);
+    outbound.send(Bytes::from(vec![2; 500])).wait().unwrap();
+    outbound.send(Bytes::from(vec![3; 500])).wait().unwrap();
+    inbound.message().wait().unwrap_err();
+    assert_eq!(flaky.count(), 2);
+}
+
+#[test]
 fn a_large_stream_with_a_policy_flows_and_is_held_up_by_its_reader() {
     let flaky = Flaky::new(&[UNAVAILABLE]);
     let client = Client::new(&flaky, &retry(5, ""));

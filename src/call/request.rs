@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CallCredentials, CancellationToken, Compression, SharedCallCredentials};
+use super::{CallCredentials, CancellationToken, Compression, RareOptions, SharedCallCredentials};
 use crate::net::Peer;
-use crate::rpc::Metadata;
+use crate::rpc::{Metadata, Status};
 
 /// A request with its metadata.
 ///
@@ -32,6 +32,7 @@ pub(crate) struct CallOptions {
     pub(crate) cancellation: Option<CancellationToken>,
     pub(crate) credentials: Option<SharedCallCredentials>,
     pub(crate) compression: Compression,
+    pub(crate) rare: Option<Box<RareOptions>>,
 }
 
 /// What a handler was called with: a [`Request`] or an [`Inbound`](super::Inbound).
@@ -204,6 +205,44 @@ impl<T> Request<T> {
     pub fn with_call_credentials(mut self, credentials: impl CallCredentials) -> Self {
         self.options.credentials = Some(SharedCallCredentials(Arc::new(credentials)));
         self
+    }
+
+    /// On a client: the `:authority` of the call in place of the channel's, for servers that are several in one. Over TLS
+    /// the call ends with UNAVAILABLE if the server's certificate is not for that name as well (gRFC A81); where
+    /// nothing is authenticated, any name goes. Call credentials are made out to it.
+    pub fn with_authority(mut self, authority: impl Into<String>) -> Self {
+        self.rare().authority = Some(authority.into());
+        self
+    }
+
+    /// On a client: how many octets of the call's requests are kept for further attempts. Default: the channel's
+    /// [`retry_buffer_size`](crate::client::ChannelBuilder::retry_buffer_size).
+    pub fn with_retry_buffer_size(mut self, octets: usize) -> Self {
+        self.rare().retry_buffer_size = Some(octets);
+        self
+    }
+
+    /// On a client: has a closure told once how the call ended, however it does: with success, a status, a deadline, by
+    /// cancellation or by being dropped. It is told before the call's user is, of the call as the user sees it, not of
+    /// its attempts. With several closures, in order. Each call made of a clone of the request tells them for itself.
+    ///
+    /// They run on the call's loop, and must not block.
+    ///
+    /// ```
+    /// # use lariat::Request;
+    /// let request = Request::new("hello").on_finish(|result| match result {
+    ///     Ok(()) => println!("it went well"),
+    ///     Err(status) => println!("it failed: {status}"),
+    /// });
+    /// # let _ = request;
+    /// ```
+    pub fn on_finish(mut self, hook: impl Fn(Result<(), &Status>) + Send + Sync + 'static) -> Self {
+        self.rare().on_finish(hook);
+        self
+    }
+
+    fn rare(&mut self) -> &mut RareOptions {
+        self.options.rare.get_or_insert_default()
     }
 
     /// In a handler: who calls.

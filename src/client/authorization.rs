@@ -107,6 +107,17 @@ pub(super) fn target(authority: &str, path: &str) -> CallTarget {
     CallTarget { audience: format!("https://{host}{service}"), path: path.to_owned() }
 }
 
+/// Whether a call may have this `:authority`, before it is known to whom it goes.
+pub(super) fn check_authority(authority: &str) -> Result<(), Status> {
+    match !authority.is_empty() && authority.bytes().all(|octet| octet.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(Status::internal(format!(
+            "the authority of the call is no authority (RFC 3986 \u{a7}3.2): \"{}\"",
+            authority.escape_debug()
+        ))),
+    }
+}
+
 /// The error of a call whose credentials ask for more than its connection protects from.
 pub(super) fn insecure(required: SecurityLevel, found: SecurityLevel) -> Status {
     Status::unauthenticated(format!(

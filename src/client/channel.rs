@@ -304,8 +304,14 @@ impl Channel {
         let defaults = &self.shared.defaults;
         let timeout = options.timeout.or(defaults.timeout);
         let timeout = timeout.and_then(|timeout| clock::now().checked_add(timeout));
+        let (method, request) = match options.rare.as_ref().and_then(|rare| rare.authority.as_deref()) {
+            None => (method.clone(), request),
+            Some(authority) => {
+                (method.with_authority(authority), request.and(authorization::check_authority(authority)))
+            }
+        };
         let call = Arc::new(Call {
-            method: method.clone(),
+            method,
             subtype,
             metadata,
             deadline: [timeout, options.deadline].into_iter().flatten().min(),
@@ -314,6 +320,7 @@ impl Channel {
             responses,
             credentials: options.credentials,
             encoding,
+            rare: options.rare,
             body,
             receiver,
         });
@@ -334,12 +341,12 @@ impl Channel {
 
     /// Sends a call, behind what call credentials there are.
     fn attempt(&self, call: PendingCall) {
-        let Shared { control, engine, authority, call_credentials, .. } = &*self.shared;
+        let Shared { control, engine, call_credentials, .. } = &*self.shared;
         let own = call.credentials.as_ref().map(|credentials| &credentials.0);
         let Some(credentials) = authorization::combine(call_credentials.as_ref(), own) else {
             return control.start(call);
         };
-        let target = authorization::target(authority, call.method.path());
+        let target = authorization::target(call.method.authority(), call.method.path());
         let control = Arc::clone(control);
         let start = move |call| control.start(call);
         authorization::authorize(&engine.choose_loop(), credentials, &target, call, start);

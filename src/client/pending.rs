@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::call::stats::{Begin, CallEvent, CallStats, StatsHandlers};
 use crate::call::{
-    CallOptions, Carrier, Chosen, CompressedMessage, Compression, MethodKind, OutboundStream, Receiver,
-    SharedCallCredentials,
+    CallOptions, Carrier, Chosen, CompressedMessage, Compression, MethodKind, OutboundStream, RareOptions,
+    Receiver, SharedCallCredentials,
 };
 use crate::net::{Peer, SecurityLevel, clock};
 use crate::rpc::compression::IDENTITY;
@@ -41,6 +41,7 @@ pub(super) struct Call<R: ?Sized = dyn Receiver> {
     pub(super) credentials: Option<SharedCallCredentials>,
     /// What compresses the request's messages.
     pub(super) encoding: Chosen,
+    pub(super) rare: Option<Box<RareOptions>>,
     pub(super) body: Body,
     pub(super) receiver: R,
 }
@@ -201,6 +202,7 @@ impl PendingCall {
             max_receive_message_size: self.call.max_receive_message_size,
             credentials: self.call.credentials.clone(),
             compression: self.call.compression(),
+            rare: self.call.rare.as_ref().and_then(|rare| rare.inherited()),
             ..CallOptions::default()
         }
     }
@@ -399,6 +401,9 @@ impl PendingCall {
                 Ok(_) => Status::unknown("the server has ended the call with OK and reads no more messages"),
                 Err(status) => status.clone(),
             });
+        }
+        if let Some(rare) = &self.rare {
+            rare.finish(result.as_ref().map(|_| ()));
         }
         self.receiver.handle_end(result);
     }

@@ -528,6 +528,12 @@ impl Open {
             };
             request_head::push_timeout(left, &mut self.fields);
         }
+        if let Some(authority) = call.method.own_authority()
+            && let Err(why) = self.peer.vouch_for(authority)
+        {
+            call.fail(Status::unavailable(why));
+            return None;
+        }
         if let Some(added) = &call.added {
             if call.required_security > self.peer.security_level() {
                 let status = authorization::insecure(call.required_security, self.peer.security_level());

@@ -132,6 +132,7 @@ impl WatchStream {
             responses: Cardinality::Many,
             credentials: None,
             encoding: None,
+            rare: None,
             body: Body::Message(framed(&request)),
             receiver: WatchStream {
                 control: Arc::downgrade(control),

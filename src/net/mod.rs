@@ -46,7 +46,7 @@ pub(crate) use socket::{Socket, check_busy_poll};
 pub use stats::LoopStats;
 pub(crate) use timers::TimerId;
 #[cfg(feature = "tls")]
-pub(crate) use tls::{ALPN, FailureHook, TlsStream};
+pub(crate) use tls::{ALPN, FailureHook, TlsStream, host_of};
 #[cfg(feature = "tls")]
 pub use tls::{TlsInfo, TlsVersion};
 

@@ -70,6 +70,22 @@ impl Peer {
         self.facts.level
     }
 
+    /// Whether the peer may be called by this `:authority` (gRFC A81), or why not. Where nothing is authenticated, by
+    /// any.
+    pub(crate) fn vouch_for(&self, authority: &str) -> Result<(), String> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.facts.tls {
+            return match tls.is_for(authority) {
+                true => Ok(()),
+                false => Err(format!(
+                    "the certificate of the server {self} is not for the authority of the call, {authority}"
+                )),
+            };
+        }
+        let _ = authority;
+        Ok(())
+    }
+
     /// What the TLS handshake has settled, the peer's certificate among it; `None` without TLS.
     #[cfg(feature = "tls")]
     pub fn tls(&self) -> Option<&TlsInfo> {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use lariat::Channel;
+use bytes::Bytes;
 use lariat::credentials::{ChannelCredentials, ClientTls, Identity, Provider, ServerTls, TlsVersion};
+use lariat::{Channel, Code, Request, Wait};
 
 use super::certificates::Authority;
-use super::who::{am, assert_facts, connect, connect_with, failure, serve, target};
+use super::who::{am, assert_facts, connect, connect_with, echo, failure, serve, target};
 
 #[test]
 fn both_sides_agree_on_tls_1_3_and_h2_by_default() {
@@ -23,6 +24,26 @@ fn both_sides_agree_on_tls_1_3_and_h2_by_default() {
             "certificates: 0",
         ],
     );
+}
+
+#[test]
+fn a_call_may_have_another_authority_that_the_certificate_is_for() {
+    let authority = Authority::new("authority");
+    let server = serve(ServerTls::new(authority.issue(&["localhost", "*.lariat.example"]).identity()));
+    let client = echo(&server, ClientTls::new().roots(authority.roots()));
+    let call = |name: &str| client.request(Request::new(Bytes::new()).with_authority(name)).wait();
+    for name in ["other.lariat.example", "other.lariat.example:443", "LOCALHOST"] {
+        let response = call(name).unwrap();
+        assert_eq!(response.peer().unwrap().tls().unwrap().dns_names(), ["localhost", "*.lariat.example"]);
+    }
+    for name in ["other.test", "a.other.lariat.example", "127.0.0.1"] {
+        let status = call(name).unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(
+            status.message().ends_with(&format!("is not for the authority of the call, {name}")),
+            "{status}"
+        );
+    }
 }
 
 #[test]

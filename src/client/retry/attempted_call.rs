@@ -65,6 +65,7 @@ impl AttemptedCall {
         bucket: Option<SharedBucket>,
     ) {
         let user = call.receiver();
+        let buffer = call.rare.as_ref().and_then(|rare| rare.retry_buffer_size).unwrap_or(limits.buffer);
         let outbound = match &call.body {
             Body::Stream(outbound) => Some(Arc::clone(outbound)),
             Body::Message(_) => None,
@@ -84,7 +85,7 @@ impl AttemptedCall {
         let nudge = Waker::from(Arc::new(nudge));
         if let Some(outbound) = outbound {
             outbound.attach(Carrier::Task(nudge.clone()));
-            outbound.keep(limits.buffer);
+            outbound.keep(buffer);
         }
         match this.user.attach(Carrier::Task(nudge)) {
             true => this.update(|state, bucket, now| {
@@ -180,6 +181,7 @@ impl AttemptedCall {
             // What they add is in the pending call.
             credentials: None,
             encoding: call.encoding,
+            rare: None,
             body: match &call.body {
                 Body::Message(message) => Body::Message(message.clone()),
                 Body::Stream(outbound) => Body::Stream(outbound.copy()),

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, ServerName};
 use webpki::EndEntityCert;
+
+use super::host_of;
 
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +69,15 @@ impl TlsInfo {
     /// The DNS names that the peer's certificate is for (subject alternative names).
     pub fn dns_names(&self) -> Vec<String> {
         self.names(|certificate| certificate.valid_dns_names().map(str::to_owned).collect())
+    }
+
+    /// Whether the peer's certificate is for the host of this `:authority`.
+    pub(in crate::net) fn is_for(&self, authority: &str) -> bool {
+        let certificate = self.certificates.first().map(EndEntityCert::try_from);
+        match (certificate, ServerName::try_from(host_of(authority))) {
+            (Some(Ok(certificate)), Ok(name)) => certificate.verify_is_valid_for_subject_name(&name).is_ok(),
+            _ => false,
+        }
     }
 
     /// The URIs that the peer's certificate is for (subject alternative names).

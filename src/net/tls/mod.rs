@@ -7,9 +7,11 @@
 //! as much at once as it does without TLS, where the buffered interface would read 4 KiB.
 
 mod failure;
+mod host;
 mod info;
 mod stream;
 
+pub(crate) use host::host_of;
 pub use info::{TlsInfo, TlsVersion};
 pub(crate) use stream::{FailureHook, TlsStream};
 
