@@ -5,13 +5,16 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use lariat::client::ChannelBuilder;
 use lariat::codec::Raw;
 use lariat::compression::{Compressor, DecompressError, Decompressed, Gzip};
+use lariat::credentials::{CallCredentials, CallTarget, MetadataFuture, SecurityLevel};
+use lariat::interceptor::{EncodedMessage, Interceptor, Next};
 use lariat::server::{Handler, Service};
-use lariat::{Channel, Code, Error, Inbound, Outbound, Request, Response, Server, Status, Wait};
+use lariat::{Channel, Code, Error, Inbound, Metadata, Outbound, Request, Response, Server, Status, Wait};
 
 const ALGORITHMS: &[&str] = &[
     "gzip",
@@ -427,5 +430,59 @@ fn an_unknown_encoding_is_answered_with_the_known_ones_and_a_flag_without_encodi
         headers.extend(encoding);
         assert!(has(&raw(&server, &headers, 1), "grpc-status: 13"));
         assert!(has(&raw(&server, &headers, 0), "grpc-status: 0"));
+    }
+}
+
+/// Asks for a response that is left alone, as call credentials that need no secure connection.
+struct AsItIs;
+
+impl CallCredentials for AsItIs {
+    fn metadata(&self, _: &CallTarget) -> MetadataFuture {
+        Box::pin(async {
+            let mut metadata = Metadata::new();
+            metadata.insert("response", "as-it-is")?;
+            Ok(metadata)
+        })
+    }
+
+    fn required_security(&self) -> SecurityLevel {
+        SecurityLevel::None
+    }
+}
+
+/// Writes down the sizes of the messages that pass.
+#[derive(Clone, Default)]
+struct Sizes(Arc<Mutex<Vec<usize>>>);
+
+impl Interceptor for Sizes {
+    async fn unary(
+        &self,
+        request: Request<EncodedMessage>,
+        next: Next<'_>,
+    ) -> Result<Response<EncodedMessage>, Status> {
+        assert!(
+            request.metadata().get("response").is_none(),
+            "credentials are asked behind the interceptors"
+        );
+        self.0.lock().unwrap().push(request.message().len());
+        let response = next.unary(request).await?;
+        self.0.lock().unwrap().push(response.message().len());
+        Ok(response)
+    }
+}
+
+#[test]
+fn interceptors_see_messages_as_they_are_and_credentials_follow_them() {
+    let (server, sizes) = (serve(), Sizes::default());
+    let channel = channel(&server, |channel| channel.interceptor(sizes.clone()));
+    for is_left_alone in [false, true] {
+        let mut request = Request::new(message()).with_compression("gzip");
+        if is_left_alone {
+            request = request.with_call_credentials(AsItIs);
+        }
+        let response = unary(&channel, request).unwrap();
+        assert_eq!(response.message(), &told(true, &message()));
+        assert!(response.peer().is_some());
+        assert_eq!(std::mem::take(&mut *sizes.0.lock().unwrap()), [message().len(), message().len() + 1]);
     }
 }

@@ -195,7 +195,10 @@ fn the_last_failure_is_the_calls_and_says_how_many_attempts_there_were() {
     let client = Client::new(&flaky, &retry(3, ""));
     let status = client.unary().wait().unwrap_err();
     assert_eq!((status.code(), status.details()), (Code::Unavailable, &[8, 14][..]));
-    assert_eq!(status.message(), "failed after 3 attempts; the last: asked to");
+    assert_eq!(
+        status.message(),
+        "failed after 3 attempts; the last: asked to (before it: 2 x UNAVAILABLE: asked to)"
+    );
     assert_eq!(flaky.count(), 3);
 }
 
@@ -228,7 +231,8 @@ fn a_server_can_forbid_or_delay_the_next_attempt() {
     let status = client.unary().wait().unwrap_err();
     assert_eq!(
         status.message(),
-        "failed after 2 attempts, and the server asked for no more; the last: asked to"
+        "failed after 2 attempts, and the server asked for no more; the last: asked to \
+         (before it: 1 x UNAVAILABLE: asked to)"
     );
     assert_eq!(status.metadata().get("grpc-retry-pushback-ms"), Some("-1"));
     assert_eq!(flaky.count(), 2);
@@ -259,7 +263,10 @@ fn a_response_that_has_begun_is_not_tried_again() {
     let mut inbound = client.channel.server_streaming::<Raw, Bytes, Bytes>(&client.method, request);
     assert!(inbound.headers().wait().unwrap().is_empty());
     let status = inbound.message().wait().unwrap_err();
-    assert_eq!(status.message(), "failed after 2 attempts; the last: asked to");
+    assert_eq!(
+        status.message(),
+        "failed after 2 attempts; the last: asked to (before it: 1 x UNAVAILABLE: asked to)"
+    );
     assert_eq!(flaky.count(), 2);
 }
 
@@ -301,8 +308,24 @@ fn a_stream_that_has_sent_more_than_is_kept_has_no_further_attempt() {
     outbound.send(Bytes::from(vec![2; 500])).wait().unwrap();
     outbound.send(Bytes::from(vec![3; 500])).wait().unwrap();
     let status = inbound.message().wait().unwrap_err();
-    assert_eq!(status.message(), "failed after 2 attempts; the last: asked to");
+    assert_eq!(
+        status.message(),
+        "failed after 2 attempts, and its requests are more than retry_buffer_size keeps for another; the last: asked to \
+         (before it: 1 x UNAVAILABLE: asked to)"
+    );
     assert_eq!(flaky.count(), 2);
+}
+
+#[test]
+fn the_error_of_a_call_has_a_bounded_number_of_attempts_in_it() {
+    let steps: Vec<Step> = (0..12)
+        .map(|n| Step::Fail(if n % 2 == 0 { Code::Unavailable } else { Code::Aborted }, None))
+        .collect();
+    let config = retry(12, "").replace(r#"["UNAVAILABLE"]"#, r#"["UNAVAILABLE", "ABORTED"]"#);
+    let client = Client::with(&Flaky::new(&steps), &config, |builder| builder.max_call_attempts(12));
+    let status = client.unary().wait().unwrap_err();
+    assert!(status.message().starts_with("failed after 12 attempts; the last: asked to"), "{status}");
+    assert_eq!(status.message().matches(" x ").count(), 8, "{status}");
 }
 
 #[test]
@@ -389,7 +412,10 @@ fn a_non_fatal_failure_brings_the_next_hedged_attempt_and_a_fatal_one_ends_the_c
     let client = Client::new(&flaky, &hedging(4, "60s"));
     let status = client.unary().wait().unwrap_err();
     assert_eq!(status.code(), Code::Aborted);
-    assert_eq!(status.message(), "failed after 2 attempts; the last: asked to");
+    assert_eq!(
+        status.message(),
+        "failed after 2 attempts; the last: asked to (before it: 1 x UNAVAILABLE: asked to)"
+    );
 }
 
 #[test]

@@ -207,8 +207,8 @@ impl<T> Request<T> {
         self
     }
 
-    /// On a client: the `:authority` of the call in place of the channel's, for servers that are several in one. Over TLS
-    /// the call ends with UNAVAILABLE if the server's certificate is not for that name as well (gRFC A81); where
+    /// On a client: the `:authority` of the call in place of the channel's, for servers that are several in one. Over
+    /// TLS the call ends with UNAVAILABLE if the server's certificate is not for that name as well (gRFC A81); where
     /// nothing is authenticated, any name goes. Call credentials are made out to it.
     pub fn with_authority(mut self, authority: impl Into<String>) -> Self {
         self.rare().authority = Some(authority.into());

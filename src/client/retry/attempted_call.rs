@@ -20,6 +20,11 @@ use crate::rpc::{Metadata, Payload, Status};
 /// What servers learn of an attempt: how many there were before.
 const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 
+/// Characters of the message of each attempt that stay in the error of the call.
+const MAX_BRIEF: usize = 100;
+/// Attempts before the last, of those that differ, that stay in the error of the call.
+const MAX_EARLIER: usize = 8;
+
 /// What the attempts of all calls of a channel share.
 pub(in crate::client) type SharedBucket = Arc<Mutex<TokenBucket>>;
 
@@ -41,6 +46,8 @@ struct State {
     attempts: Vec<(Attempt, Arc<Call<AttemptReceiver>>)>,
     /// How the latest failed.
     latest: Option<Status>,
+    /// How those that failed before it did, in brief; the same in a row once, with how often.
+    earlier: Vec<(String, u32)>,
     /// When the call looks after itself. The alarm holds the call, not the call the alarm: if the loop that would ring
     /// it ends, so does the call.
     alarm: Option<(Instant, Weak<Alarm>)>,
@@ -76,6 +83,7 @@ impl AttemptedCall {
             call: Some(call),
             attempts: Vec::new(),
             latest: None,
+            earlier: Vec::new(),
             alarm: None,
             random: Xorshift::new(control.next_seed()),
         };
@@ -289,7 +297,9 @@ impl AttemptedCall {
             match (verdict, result) {
                 (Verdict::Final, result) => state.end(result),
                 (Verdict::Open, result) => {
-                    state.latest = result.err().or(state.latest.take());
+                    if let Err(status) = result {
+                        state.note(status);
+                    }
                     None
                 }
             }
@@ -313,15 +323,41 @@ impl State {
         Some(Work::End(call, result.map_err(|status| self.describe(status))))
     }
 
+    /// An attempt has failed that another may follow.
+    fn note(&mut self, status: Status) {
+        if let Some(before) = self.latest.replace(status) {
+            self.keep(&before);
+        }
+    }
+
+    fn keep(&mut self, status: &Status) {
+        let brief: String = status.message().chars().take(MAX_BRIEF).collect();
+        let brief = format!("{}: {brief}", status.code());
+        let has_room = self.earlier.len() < MAX_EARLIER;
+        match self.earlier.last_mut() {
+            Some((last, count)) if *last == brief => *count += 1,
+            _ if has_room => self.earlier.push((brief, 1)),
+            _ => {}
+        }
+    }
+
     /// The same status, with what became of the attempts in its message.
-    fn describe(&self, status: Status) -> Status {
+    fn describe(&mut self, status: Status) -> Status {
+        if let Some(before) = self.latest.take() {
+            self.keep(&before);
+        }
         let attempts = match (self.schedule.started(), self.schedule.stopped()) {
             (0 | 1, None) => return status,
             (0 | 1, Some(why)) => format!("failed at the first attempt, and {why}"),
             (count, None) => format!("failed after {count} attempts"),
             (count, Some(why)) => format!("failed after {count} attempts, and {why}"),
         };
-        let message = format!("{attempts}; the last: {}", status.message());
+        let earlier: Vec<String> =
+            self.earlier.iter().map(|(brief, count)| format!("{count} x {brief}")).collect();
+        let mut message = format!("{attempts}; the last: {}", status.message());
+        if !earlier.is_empty() {
+            message.push_str(&format!(" (before it: {})", earlier.join("; ")));
+        }
         Status::new(status.code(), message)
             .with_details(status.details().to_vec())
             .with_metadata(status.metadata().clone())

@@ -168,6 +168,12 @@ impl Schedule {
         };
         self.live.remove(index);
         match self.policy.clone() {
+            Some(policy) if self.committed && self.full => {
+                if is_mendable(&policy, failure.code) && self.started < self.max_attempts {
+                    self.stopped = Some("its requests are more than retry_buffer_size keeps for another");
+                }
+                Verdict::Final
+            }
             _ if self.committed => Verdict::Final,
             None => self.end(),
             Some(AttemptPolicy::Retry(policy)) => self.retry(now, &policy, failure, bucket, random),
@@ -313,6 +319,13 @@ fn max_attempts(policy: &AttemptPolicy) -> u32 {
     match policy {
         AttemptPolicy::Retry(policy) => policy.max_attempts,
         AttemptPolicy::Hedging(policy) => policy.max_attempts,
+    }
+}
+
+fn is_mendable(policy: &AttemptPolicy, code: Code) -> bool {
+    match policy {
+        AttemptPolicy::Retry(policy) => policy.retryable_status_codes.contains(code),
+        AttemptPolicy::Hedging(policy) => policy.non_fatal_status_codes.contains(code),
     }
 }
 
