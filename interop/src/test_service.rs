@@ -8,13 +8,18 @@ use lariat::{Code, Inbound, Metadata, Outbound, Request, Response, Status, sleep
 
 use crate::payload;
 use crate::testing::{
-    EchoStatus, Empty, ResponseParameters, SimpleRequest, SimpleResponse, StreamingInputCallRequest,
+    BoolValue, EchoStatus, Empty, ResponseParameters, SimpleRequest, SimpleResponse, StreamingInputCallRequest,
     StreamingInputCallResponse, StreamingOutputCallRequest, StreamingOutputCallResponse, TestService,
 };
 
 /// What comes back as a header and as a trailer.
 const INITIAL: &str = "x-grpc-test-echo-initial";
 const TRAILING: &str = "x-grpc-test-echo-trailing-bin";
+
+/// What the tokens of the tests begin with; a name follows.
+pub const TOKEN_PREFIX: &str = "interop-token-of-";
+/// What those tokens are good for.
+pub const TOKEN_SCOPE: &str = "interop";
 
 /// The service.
 #[derive(Debug)]
@@ -59,10 +64,18 @@ impl TestService for Test {
         let _running = self.begin();
         let (header, trailer) = echo(request.metadata())?;
         let asked = request.message();
+        check_compressed(asked.expect_compressed.as_ref(), request.was_compressed())?;
         check_status(asked.response_status.as_ref())?;
         let payload = Some(payload::of_size(asked.response_size)?);
         let server_id = if asked.fill_server_id { self.server_id.clone() } else { String::new() };
-        let mut response = Response::new(SimpleResponse { payload, server_id, ..Default::default() });
+        let username = if asked.fill_username { caller(request.metadata())? } else { String::new() };
+        let oauth_scope = if asked.fill_oauth_scope { TOKEN_SCOPE.to_owned() } else { String::new() };
+        let answer = SimpleResponse { payload, server_id, username, oauth_scope, ..Default::default() };
+        let mut response = match &asked.response_compressed {
+            None => Response::new(answer),
+            Some(BoolValue { value: true }) => Response::new(answer).with_compression("gzip"),
+            Some(BoolValue { value: false }) => Response::new(answer).with_compression("identity"),
+        };
         *response.metadata_mut() = header;
         *response.trailers_mut() = trailer;
         Ok(response)
@@ -71,10 +84,13 @@ impl TestService for Test {
     async fn streaming_output_call(
         &self,
         request: Request<StreamingOutputCallRequest>,
-        outbound: Outbound<StreamingOutputCallResponse>,
+        mut outbound: Outbound<StreamingOutputCallResponse>,
     ) -> Result<(), Status> {
         let _running = self.begin();
         let request = request.into_message();
+        if request.response_parameters.iter().any(is_to_be_compressed) {
+            outbound.set_compression("gzip")?;
+        }
         send_all(&request.response_parameters, &outbound).await?;
         check_status(request.response_status.as_ref())
     }
@@ -86,6 +102,7 @@ impl TestService for Test {
         let _running = self.begin();
         let mut size = 0;
         while let Some(request) = inbound.message().await? {
+            check_compressed(request.expect_compressed.as_ref(), inbound.was_compressed())?;
             size += payload::size(request.payload.as_ref());
         }
         let aggregated_payload_size =
@@ -133,10 +150,35 @@ async fn send_all(
         if let Ok(pause @ 1..) = u64::try_from(parameters.interval_us) {
             sleep(Duration::from_micros(pause)).await;
         }
-        let payload = Some(payload::of_size(parameters.size)?);
-        outbound.send(StreamingOutputCallResponse { payload }).await?;
+        let response = StreamingOutputCallResponse { payload: Some(payload::of_size(parameters.size)?) };
+        match is_to_be_compressed(parameters) {
+            true => outbound.send(response).await?,
+            false => outbound.send_uncompressed(response).await?,
+        }
     }
     Ok(())
+}
+
+fn is_to_be_compressed(parameters: &ResponseParameters) -> bool {
+    parameters.compressed.is_some_and(|compressed| compressed.value)
+}
+
+/// Whether a message came as its sender says it did.
+fn check_compressed(expected: Option<&BoolValue>, found: bool) -> Result<(), Status> {
+    match expected {
+        Some(expected) if expected.value != found => Err(Status::invalid_argument(format!(
+            "the message says that it is {}compressed, and is not so",
+            if expected.value { "" } else { "not " }
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Who calls, by the token: one that this server takes for genuine begins with [`TOKEN_PREFIX`].
+fn caller(metadata: &Metadata) -> Result<String, Status> {
+    let token = metadata.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let name = token.and_then(|token| token.strip_prefix(TOKEN_PREFIX));
+    name.map(str::to_owned).ok_or_else(|| Status::unauthenticated("no token that this server knows"))
 }
 
 /// Ends the call if its request says how.

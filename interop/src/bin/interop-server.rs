@@ -1,16 +1,18 @@
 //! The server of the gRPC interoperability tests; it serves `helloworld.Greeter`, too.
 //!
-//! `interop-server --port=N`
+//! `interop-server --port=N [--use_tls=true --tls_cert_file=F --tls_key_file=F]`
 
 use std::process::ExitCode;
 
+use lariat::credentials::{Identity, ServerTls};
 use lariat::{Inbound, Outbound, Request, Response, Server, Status, Wait};
 use lariat_interop::flags::Flags;
 use lariat_interop::helloworld::{Greeter, GreeterServer, HelloReply, HelloRequest};
 use lariat_interop::test_service::Test;
 use lariat_interop::testing::TestServiceServer;
 
-const FLAGS: [(&str, &str); 1] = [("port", "10000")];
+const FLAGS: [(&str, &str); 4] =
+    [("port", "10000"), ("use_tls", "false"), ("tls_cert_file", ""), ("tls_key_file", "")];
 
 fn main() -> ExitCode {
     match run() {
@@ -25,8 +27,14 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let flags = Flags::from_args(&FLAGS)?;
     let server_id = format!("lariat-{}", std::process::id());
-    let server = Server::builder()
-        .plaintext()
+    let builder = match flags.get("use_tls")? {
+        false => Server::builder().plaintext(),
+        true => {
+            let (chain, key) = (flags.text("tls_cert_file"), flags.text("tls_key_file"));
+            Server::builder().tls(ServerTls::new(Identity::from_pem_files(chain, key)?))
+        }
+    };
+    let server = builder
         .add_service(TestServiceServer::new(Test::new(server_id)))
         .add_service(GreeterServer::new(Hello))
         .bind(&format!("127.0.0.1:{}", flags.get::<u16>("port")?))?;

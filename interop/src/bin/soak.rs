@@ -2,7 +2,7 @@
 //! connections that grow old. At the end nothing may have failed, and nothing may be left: no handler, no connection,
 //! no descriptor, no memory.
 //!
-//! `soak --seconds=600`
+//! `soak --seconds=600 [--use_tls=true --ca_file=F --tls_cert_file=F --tls_key_file=F]`
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use lariat::credentials::{ClientTls, Identity, RootCertificates, ServerTls};
 use lariat::{Channel, Code, Request, Server, Status, Wait};
 use lariat_interop::flags::Flags;
 use lariat_interop::payload;
@@ -20,7 +21,15 @@ use lariat_interop::testing::{
     StreamingOutputCallRequest, TestServiceClient, TestServiceServer,
 };
 
-const FLAGS: [(&str, &str); 3] = [("seconds", "60"), ("threads", "8"), ("connection_age_seconds", "5")];
+const FLAGS: [(&str, &str); 7] = [
+    ("seconds", "60"),
+    ("threads", "8"),
+    ("connection_age_seconds", "5"),
+    ("use_tls", "false"),
+    ("ca_file", ""),
+    ("tls_cert_file", ""),
+    ("tls_key_file", ""),
+];
 
 /// What the process may have grown by since its first tenth, in KiB: allocators keep some of what was freed.
 const MOST_GROWTH: usize = 16 * 1024;
@@ -43,8 +52,16 @@ fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
     let (seconds, threads) = (flags.get::<u64>("seconds")?, flags.get::<usize>("threads")?);
     let service = Test::new("soak".to_owned());
     let running = service.running();
-    let server = Server::builder()
-        .plaintext()
+    let (builder, tls) = match flags.get("use_tls")? {
+        false => (Server::builder().plaintext(), None),
+        true => {
+            let identity = Identity::from_pem_files(flags.text("tls_cert_file"), flags.text("tls_key_file"))?;
+            let roots = RootCertificates::from_pem_file(flags.text("ca_file"))?;
+            let client = ClientTls::new().roots(roots).server_name("localhost");
+            (Server::builder().tls(ServerTls::new(identity)), Some(client))
+        }
+    };
+    let server = builder
         .max_connection_age(Duration::from_secs(flags.get("connection_age_seconds")?), Some(CALL_TIME))
         .add_service(TestServiceServer::new(service))
         .bind("127.0.0.1:0")?;
@@ -136,6 +153,7 @@ struct Counts {
 
 struct Load {
     target: String,
+    tls: Option<ClientTls>,
     counts: Counts,
 }
 
@@ -220,7 +238,11 @@ const KINDS: [Kind; 9] = [
 
 impl Load {
     fn connect(&self) -> Result<Channel, lariat::Error> {
-        Channel::builder(&self.target).plaintext().build()
+        let builder = Channel::builder(&self.target);
+        match &self.tls {
+            None => builder.plaintext().build(),
+            Some(tls) => builder.tls(tls.clone()).build(),
+        }
     }
 
     fn run_until(&self, end: Instant, channel: Channel, mut random: Random) {

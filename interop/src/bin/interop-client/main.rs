@@ -5,6 +5,8 @@
 
 mod cancellation;
 mod check;
+mod compression;
+mod credentials;
 mod http2;
 mod metadata;
 mod soak;
@@ -16,19 +18,19 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use lariat::credentials::{ClientTls, RootCertificates};
 use lariat::{Channel, Request, Wait};
 use lariat_interop::flags::Flags;
 use lariat_interop::testing::{TestServiceClient, UnimplementedServiceClient};
 
 use check::Checked;
 
-const FLAGS: [(&str, &str); 16] = [
+const FLAGS: [(&str, &str); 15] = [
     ("server_host", "localhost"),
     ("server_port", "10000"),
     ("server_host_override", ""),
     ("test_case", "large_unary"),
     ("use_tls", "false"),
-    ("use_test_ca", "false"),
     ("ca_file", ""),
     ("additional_metadata", ""),
     ("soak_iterations", "10"),
@@ -57,6 +59,11 @@ const CASES: &[Case] = &[
     ("server_streaming", streaming::server_streaming),
     ("ping_pong", streaming::ping_pong),
     ("empty_stream", streaming::empty_stream),
+    ("client_compressed_unary", compression::client_compressed_unary),
+    ("server_compressed_unary", compression::server_compressed_unary),
+    ("client_compressed_streaming", compression::client_compressed_streaming),
+    ("server_compressed_streaming", compression::server_compressed_streaming),
+    ("per_rpc_creds", credentials::per_rpc_creds),
     ("custom_metadata", metadata::custom_metadata),
     ("status_code_and_message", status::status_code_and_message),
     ("special_status_message", status::special_status_message),
@@ -109,11 +116,22 @@ impl Test {
 
 fn connect(flags: &Flags) -> Result<Channel, Box<dyn Error>> {
     let target = format!("dns:///{}:{}", flags.text("server_host"), flags.get::<u16>("server_port")?);
-    let mut builder = Channel::builder(target).plaintext();
+    let builder = Channel::builder(target);
     let name = flags.text("server_host_override");
-    if !name.is_empty() {
-        builder = builder.authority(name);
-    }
+    let builder = match flags.get("use_tls")? {
+        false if name.is_empty() => builder.plaintext(),
+        false => builder.plaintext().authority(name),
+        true => {
+            let mut tls = ClientTls::new();
+            if !flags.text("ca_file").is_empty() {
+                tls = tls.roots(RootCertificates::from_pem_file(flags.text("ca_file"))?);
+            }
+            if !name.is_empty() {
+                tls = tls.server_name(name);
+            }
+            builder.tls(tls)
+        }
+    };
     Ok(builder.build()?)
 }
 
