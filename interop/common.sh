@@ -15,8 +15,13 @@ build() {
 
 # start_server COMMAND...: runs it with an address of the system's choice and sets $addr to the one it prints.
 start_server() {
+    start "$@" --addr 127.0.0.1:0
+}
+
+# start COMMAND...: the same for a command that says by itself where to listen.
+start() {
     local log=$logs/${#servers[@]}
-    "$@" --addr 127.0.0.1:0 >"$log" 2>&1 </dev/null &
+    "$@" >"$log" 2>&1 </dev/null &
     servers+=($!)
     for _ in {1..100}; do
         if addr=$(grep -m1 -oE '127\.0\.0\.1:[0-9]+' "$log"); then
