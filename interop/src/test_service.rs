@@ -8,8 +8,9 @@ use lariat::{Code, Inbound, Metadata, Outbound, Request, Response, Status, sleep
 
 use crate::payload;
 use crate::testing::{
-    BoolValue, EchoStatus, Empty, ResponseParameters, SimpleRequest, SimpleResponse, StreamingInputCallRequest,
-    StreamingInputCallResponse, StreamingOutputCallRequest, StreamingOutputCallResponse, TestService,
+    BoolValue, EchoStatus, Empty, ResponseParameters, SimpleRequest, SimpleResponse,
+    StreamingInputCallRequest, StreamingInputCallResponse, StreamingOutputCallRequest,
+    StreamingOutputCallResponse, TestService,
 };
 
 /// What comes back as a header and as a trailer.

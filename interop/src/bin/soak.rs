@@ -65,8 +65,8 @@ fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
         .max_connection_age(Duration::from_secs(flags.get("connection_age_seconds")?), Some(CALL_TIME))
         .add_service(TestServiceServer::new(service))
         .bind("127.0.0.1:0")?;
-    let load =
-        Load { target: format!("passthrough:///{}", server.local_address()), counts: Counts::default() };
+    let target = format!("passthrough:///{}", server.local_address());
+    let load = Load { target, tls, counts: Counts::default() };
     let started = Instant::now();
     let end = started + Duration::from_secs(seconds);
     let channel = load.connect()?;

@@ -18,10 +18,11 @@ const YES: Option<BoolValue> = Some(BoolValue { value: true });
 const NO: Option<BoolValue> = Some(BoolValue { value: false });
 
 pub(crate) fn client_compressed_unary(test: &Test) -> Checked {
-    let request = |expect_compressed, algorithm: &'static str| -> Result<Request<_>, Box<dyn std::error::Error>> {
-        let request = SimpleRequest { expect_compressed, ..large_request()? };
-        Ok(test.request(request)?.with_compression(algorithm))
-    };
+    let request =
+        |expect_compressed, algorithm: &'static str| -> Result<Request<_>, Box<dyn std::error::Error>> {
+            let request = SimpleRequest { expect_compressed, ..large_request()? };
+            Ok(test.request(request)?.with_compression(algorithm))
+        };
     // Whether the server looks at all.
     expect_status(test.client.unary_call(request(YES, "identity")?).wait(), Code::InvalidArgument, None)?;
     for (expect_compressed, algorithm) in [(YES, "gzip"), (NO, "identity")] {
