@@ -244,7 +244,9 @@ impl Test {
         };
         // The probe: it says that it is compressed and is not.
         expect_status(self.client.unary_call(wants(true)).await, Code::InvalidArgument, None)?;
+        // A server answers by the algorithm of the request unless told otherwise.
         let mut compressing = self.client.clone().send_compressed(CompressionEncoding::Gzip);
+        compressing = compressing.accept_compressed(CompressionEncoding::Gzip);
         let response = compressing.unary_call(wants(true)).await?.into_inner();
         expect("payload", response.payload, payload(LARGE_RESPONSE))?;
         let response = self.client.unary_call(wants(false)).await?.into_inner();
