@@ -156,3 +156,16 @@ fn hedging_takes_the_first_answer_and_cancels_the_slow_attempt() {
     lines.sort();
     assert_eq!(lines, ["client: whoever is first, in time", "server: the slow attempt was cancelled"]);
 }
+
+#[test]
+fn a_call_that_asks_for_gzip_is_compressed_in_both_directions_and_another_in_none() {
+    assert_eq!(
+        lines(env!("CARGO_BIN_EXE_compression")),
+        [
+            "UnaryEcho called with message \"compress\", compressed",
+            "UnaryEcho call returned \"compress\", compressed",
+            "UnaryEcho called with message \"compress\", as it is",
+            "UnaryEcho call returned \"compress\", as it is",
+        ]
+    );
+}
