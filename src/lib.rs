@@ -27,6 +27,7 @@ mod fault_injection;
 mod net;
 pub mod rpc;
 pub mod server;
+pub mod services;
 
 pub use blocking::{Blocking, blocking};
 pub use call::{

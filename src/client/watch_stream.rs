@@ -13,6 +13,8 @@ use super::method::Method;
 use super::pending::{Body, Call, PendingCall};
 use super::subchannel::{ConnectionId, WatchEvent};
 use crate::call::{Carrier, Receiver};
+use crate::rpc::health_check::{HealthCheckRequest, HealthCheckResponse, ServingStatus};
+use crate::rpc::load_report::LoadReportRequest;
 use crate::rpc::{
     Cardinality, Code, Codec, DEFAULT_MAX_RECEIVE_SIZE, LoadReport, Metadata, Payload, Prost, Status,
     frame_message,
@@ -32,46 +34,11 @@ pub(super) struct WatchMethods {
     pub(super) load: Method,
 }
 
-/// `grpc.health.v1.HealthCheckRequest`.
-#[derive(Clone, PartialEq, Message)]
-struct HealthCheckRequest {
-    #[prost(string, tag = "1")]
-    service: String,
-}
-
-/// `grpc.health.v1.HealthCheckResponse`.
-#[derive(Clone, PartialEq, Message)]
-struct HealthCheckResponse {
-    #[prost(int32, tag = "1")]
-    status: i32,
-}
-
-/// `xds.service.orca.v3.OrcaLoadReportRequest`.
-#[derive(Clone, PartialEq, Message)]
-struct OrcaLoadReportRequest {
-    #[prost(message, optional, tag = "1")]
-    report_interval: Option<ProtoDuration>,
-}
-
-/// `google.protobuf.Duration`.
-#[derive(Clone, Copy, PartialEq, Message)]
-struct ProtoDuration {
-    #[prost(int64, tag = "1")]
-    seconds: i64,
-    #[prost(int32, tag = "2")]
-    nanos: i32,
-}
-
-/// `HealthCheckResponse.ServingStatus`.
-const SERVING: i32 = 1;
-
+/// How a status that is not SERVING is called.
 fn status_name(status: i32) -> String {
-    match status {
-        0 => "UNKNOWN".to_owned(),
-        SERVING => "SERVING".to_owned(),
-        2 => "NOT_SERVING".to_owned(),
-        3 => "SERVICE_UNKNOWN".to_owned(),
-        other => format!("the unknown status {other}"),
+    match ServingStatus::try_from(status) {
+        Ok(known) => known.name().to_owned(),
+        Err(_) => format!("the unknown status {status}"),
     }
 }
 
@@ -109,9 +76,7 @@ impl WatchStream {
         connection: ConnectionId,
         interval: Duration,
     ) -> (Arc<Call<WatchStream>>, PendingCall) {
-        let seconds = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX);
-        let report_interval = Some(ProtoDuration { seconds, nanos: interval.subsec_nanos() as i32 });
-        let request = OrcaLoadReportRequest { report_interval };
+        let request = LoadReportRequest::new(interval);
         Self::open(control, WatchKind::Load, &methods.load, connection, request)
     }
 
@@ -191,9 +156,9 @@ impl Receiver for WatchStream {
         let event = match self.kind {
             WatchKind::Health => {
                 let response: HealthCheckResponse = <Prost as Codec<_>>::decode(payload)?;
-                match response.status {
-                    SERVING => WatchEvent::Healthy,
-                    other => WatchEvent::Unhealthy(status_name(other)),
+                match response.status() {
+                    ServingStatus::Serving => WatchEvent::Healthy,
+                    _ => WatchEvent::Unhealthy(status_name(response.status)),
                 }
             }
             WatchKind::Load => {

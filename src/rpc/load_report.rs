@@ -1,6 +1,7 @@
 //! `LoadReport`: what a backend says of its load (ORCA, `xds/data/orca/v3/orca_load_report.proto`; gRFCs A51, A64).
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use prost::Message;
 
@@ -42,5 +43,42 @@ impl LoadReport {
     /// The report in a call's trailers, if there is one that can be read.
     pub fn of_trailers(trailers: &Metadata) -> Option<LoadReport> {
         LoadReport::decode(&*trailers.get_bin(TRAILER)?).ok()
+    }
+    /// Puts the report into a call's trailers, in place of one that is there.
+    pub fn add_to_trailers(&self, trailers: &mut Metadata) {
+        // The key is a valid one for octets, so that nothing can be wrong with it.
+        let _ = trailers.insert_bin(TRAILER, &self.encode_to_vec());
+    }
+}
+
+/// A wish for reports: `xds.service.orca.v3.OrcaLoadReportRequest`.
+#[derive(Clone, PartialEq, Message)]
+pub struct LoadReportRequest {
+    #[prost(message, optional, tag = "1")]
+    report_interval: Option<ProtoDuration>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, Copy, PartialEq, Message)]
+struct ProtoDuration {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+impl LoadReportRequest {
+    /// Asks for a report this often.
+    pub fn new(interval: Duration) -> Self {
+        let seconds = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX);
+        let report_interval = Some(ProtoDuration { seconds, nanos: interval.subsec_nanos() as i32 });
+        LoadReportRequest { report_interval }
+    }
+
+    /// How often a report is asked for, unless that is left to the server. Negative times count as none.
+    pub fn interval(&self) -> Option<Duration> {
+        let wish = self.report_interval.as_ref()?;
+        let nanos = u32::try_from(wish.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+        Some(Duration::new(u64::try_from(wish.seconds).ok()?, nanos))
     }
 }

@@ -14,6 +14,7 @@ pub mod deframer;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod grammar;
+pub mod health_check;
 pub mod load_report;
 pub mod mapping;
 pub mod message;

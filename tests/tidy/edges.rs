@@ -41,7 +41,7 @@ const PARTS: [Part; 11] = [
         parts: &["rpc", "net", "call", "engine", "blocking", "error", "client"],
         packages: &["prost", "serde_json"],
     },
-    Part { name: "services", parts: &["rpc", "call", "server"], packages: &["bytes", "prost"] },
+    Part { name: "services", parts: &["rpc", "call", "engine", "server"], packages: &[] },
 ];
 
 /// What either side of a call may import: everything below, never the other side.
