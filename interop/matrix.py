@@ -31,18 +31,23 @@ COMPRESSED = [
     "client_compressed_streaming",
     "server_compressed_streaming",
 ]
-CASES = BASIC + FURTHER + COMPRESSED + ["per_rpc_creds"]
+ORCA = ["orca_per_rpc", "orca_oob"]
+CASES = BASIC + FURTHER + ORCA + COMPRESSED + ["per_rpc_creds"]
 HTTP2 = "goaway rst_after_header rst_during_data rst_after_data ping max_streams data_frame_padding".split()
 
 # What grpc-go's client of the HTTP/2 cases does not offer, or gets wrong: in `rst_during_data` it wants UNKNOWN, where
 # the mapping of NO_ERROR (grpc's PROTOCOL-HTTP2 document) and grpc-go itself give INTERNAL.
 GO_HTTP2_LACKING = ("data_frame_padding", "rst_during_data")
 
+# The policy through which clients see load reports.
+ORCA_CLIENT = ['--service_config_json={"loadBalancingConfig": [{"test_backend_metrics_load_balancer": {}}]}']
+
 # What a client does not offer.
 LACKING = {
     "grpc-go": ["concurrent_large_unary", "long_lived_channel", *COMPRESSED, "per_rpc_creds"],
-    "grpcio": ["pick_first_unary", "long_lived_channel", "client_compressed_streaming", "per_rpc_creds"],
+    "grpcio": ["pick_first_unary", "long_lived_channel", "client_compressed_streaming", "per_rpc_creds", *ORCA],
     "tonic": [
+        *ORCA,
         "cancel_after_begin",
         "cancel_after_first_response",
         "pick_first_unary",
@@ -59,6 +64,7 @@ WANTING = {
         "per_rpc_creds": "its test server tells no names",
     },
     "grpcio": {
+        **dict.fromkeys(ORCA, "our test server for it reports no load"),
         "client_compressed_unary": "a handler cannot see whether a message was compressed",
         "client_compressed_streaming": "a handler cannot see whether a message was compressed",
         "pick_first_unary": "our test server for it has no name",
@@ -66,6 +72,7 @@ WANTING = {
     },
     "tonic": {
         **dict.fromkeys(COMPRESSED, "a handler can neither see nor choose whether a message is compressed"),
+        **dict.fromkeys(ORCA, "our test server for it reports no load"),
         "custom_metadata": "a unary handler cannot set trailers",
         "pick_first_unary": "our test server for it has no name",
         "per_rpc_creds": "our test server for it tells no names",
@@ -178,9 +185,10 @@ class Matrix:
         elif case in WANTING.get(server, {}) or (case == "per_rpc_creds" and transport != "TLS"):
             outcome = "n/a"
         else:
+            extra = ORCA_CLIENT if case in ORCA else []
             if flags:
-                flags = flags + programs.tls_extra.get(client, [])
-            why = run_case(programs.clients[client], port, case, flags)
+                extra = extra + flags + programs.tls_extra.get(client, [])
+            why = run_case(programs.clients[client], port, case, extra)
             outcome = "ok" if why is None else "FAILED"
             if why is not None:
                 self.failures.append(f"{client} -> {server}, {transport}, {case}: {why}")

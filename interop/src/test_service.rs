@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use lariat::services::{LoadRecorder, LoadReport};
 use lariat::{Code, Inbound, Metadata, Outbound, Request, Response, Status, sleep};
 
 use crate::payload;
 use crate::testing::{
     BoolValue, EchoStatus, Empty, ResponseParameters, SimpleRequest, SimpleResponse,
     StreamingInputCallRequest, StreamingInputCallResponse, StreamingOutputCallRequest,
-    StreamingOutputCallResponse, TestService,
+    StreamingOutputCallResponse, TestOrcaReport, TestService,
 };
 
 /// What comes back as a header and as a trailer.
@@ -27,6 +28,7 @@ pub const TOKEN_SCOPE: &str = "interop";
 pub struct Test {
     server_id: String,
     running: Arc<AtomicUsize>,
+    load: LoadRecorder,
 }
 
 /// A handler at work, counted until it is dropped.
@@ -41,7 +43,12 @@ impl Drop for Running {
 impl Test {
     /// A service that calls its server by this name.
     pub fn new(server_id: String) -> Test {
-        Test { server_id, running: Arc::default() }
+        Test { server_id, running: Arc::default(), load: LoadRecorder::new() }
+    }
+
+    /// What clients have told the service to report of its load, out of band.
+    pub fn load(&self) -> &LoadRecorder {
+        &self.load
     }
 
     /// How many handlers run, now and later.
@@ -79,6 +86,9 @@ impl TestService for Test {
         };
         *response.metadata_mut() = header;
         *response.trailers_mut() = trailer;
+        if let Some(asked) = &asked.orca_per_query_report {
+            load_report(asked).add_to_trailers(response.trailers_mut());
+        }
         Ok(response)
     }
 
@@ -124,6 +134,9 @@ impl TestService for Test {
         }
         while let Some(request) = inbound.message().await? {
             check_status(request.response_status.as_ref())?;
+            if let Some(asked) = &request.orca_oob_report {
+                self.load.update(|report| *report = load_report(asked));
+            }
             send_all(&request.response_parameters, &outbound).await?;
         }
         Ok(())
@@ -180,6 +193,17 @@ fn caller(metadata: &Metadata) -> Result<String, Status> {
     let token = metadata.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
     let name = token.and_then(|token| token.strip_prefix(TOKEN_PREFIX));
     name.map(str::to_owned).ok_or_else(|| Status::unauthenticated("no token that this server knows"))
+}
+
+/// The load that a client wants reported.
+fn load_report(asked: &TestOrcaReport) -> LoadReport {
+    LoadReport {
+        cpu_utilization: asked.cpu_utilization,
+        mem_utilization: asked.memory_utilization,
+        request_cost: asked.request_cost.clone(),
+        utilization: asked.utilization.clone(),
+        ..LoadReport::default()
+    }
 }
 
 /// Ends the call if its request says how.

@@ -3,8 +3,10 @@
 //! `interop-server --port=N [--use_tls=true --tls_cert_file=F --tls_key_file=F]`
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use lariat::credentials::{Identity, ServerTls};
+use lariat::services::LoadReports;
 use lariat::{Inbound, Outbound, Request, Response, Server, Status, Wait};
 use lariat_interop::flags::Flags;
 use lariat_interop::helloworld::{Greeter, GreeterServer, HelloReply, HelloRequest};
@@ -34,8 +36,12 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             Server::builder().tls(ServerTls::new(Identity::from_pem_files(chain, key)?))
         }
     };
+    let test = Test::new(server_id);
+    // The tests ask for a report each second.
+    let load = LoadReports::new(test.load()).min_interval(Duration::from_secs(1));
     let server = builder
-        .add_service(TestServiceServer::new(Test::new(server_id)))
+        .add_service(TestServiceServer::new(test))
+        .add_service(load)
         .add_service(GreeterServer::new(Hello))
         .bind(&format!("127.0.0.1:{}", flags.get::<u16>("port")?))?;
     println!("listening on {}", server.local_address());

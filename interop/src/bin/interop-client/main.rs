@@ -9,6 +9,7 @@ mod compression;
 mod credentials;
 mod http2;
 mod metadata;
+mod orca;
 mod soak;
 mod status;
 mod streaming;
@@ -16,8 +17,10 @@ mod unary;
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use lariat::client::ChannelBuilder;
 use lariat::credentials::{ClientTls, RootCertificates};
 use lariat::{Channel, Request, Wait};
 use lariat_interop::flags::Flags;
@@ -25,7 +28,7 @@ use lariat_interop::testing::{TestServiceClient, UnimplementedServiceClient};
 
 use check::Checked;
 
-const FLAGS: [(&str, &str); 15] = [
+const FLAGS: [(&str, &str); 16] = [
     ("server_host", "localhost"),
     ("server_port", "10000"),
     ("server_host_override", ""),
@@ -33,6 +36,7 @@ const FLAGS: [(&str, &str); 15] = [
     ("use_tls", "false"),
     ("ca_file", ""),
     ("additional_metadata", ""),
+    ("service_config_json", ""),
     ("soak_iterations", "10"),
     ("soak_max_failures", "0"),
     ("soak_per_iteration_max_acceptable_latency_ms", "1000"),
@@ -72,6 +76,8 @@ const CASES: &[Case] = &[
     ("cancel_after_begin", cancellation::cancel_after_begin),
     ("cancel_after_first_response", cancellation::cancel_after_first_response),
     ("timeout_on_sleeping_server", cancellation::timeout_on_sleeping_server),
+    ("orca_per_rpc", orca::orca_per_rpc),
+    ("orca_oob", orca::orca_oob),
     ("rpc_soak", soak::rpc_soak),
     ("channel_soak", soak::channel_soak),
     ("goaway", http2::goaway),
@@ -89,15 +95,18 @@ struct Test {
     flags: Flags,
     channel: Channel,
     client: TestServiceClient,
+    /// What the policy of the load reports was told, if the service config chooses that policy.
+    reports: Arc<orca::Reports>,
     unimplemented: UnimplementedServiceClient,
 }
 
 impl Test {
     fn new(flags: Flags) -> Result<Test, Box<dyn Error>> {
-        let channel = connect(&flags)?;
+        let reports = Arc::new(orca::Reports::default());
+        let channel = builder(&flags)?.balancer(orca::BackendMetrics(Arc::clone(&reports))).build()?;
         let client = TestServiceClient::new(channel.clone());
         let unimplemented = UnimplementedServiceClient::new(channel.clone());
-        Ok(Test { flags, channel, client, unimplemented })
+        Ok(Test { flags, channel, client, reports, unimplemented })
     }
 
     /// A request whose call ends in a reasonable time, with the metadata that the flags add.
@@ -115,6 +124,10 @@ impl Test {
 }
 
 fn connect(flags: &Flags) -> Result<Channel, Box<dyn Error>> {
+    Ok(builder(flags)?.build()?)
+}
+
+fn builder(flags: &Flags) -> Result<ChannelBuilder, Box<dyn Error>> {
     let target = format!("dns:///{}:{}", flags.text("server_host"), flags.get::<u16>("server_port")?);
     let builder = Channel::builder(target);
     let name = flags.text("server_host_override");
@@ -132,7 +145,11 @@ fn connect(flags: &Flags) -> Result<Channel, Box<dyn Error>> {
             builder.tls(tls)
         }
     };
-    Ok(builder.build()?)
+    let service_config = flags.text("service_config_json");
+    match service_config.is_empty() {
+        true => Ok(builder),
+        false => Ok(builder.default_service_config(service_config)),
+    }
 }
 
 fn main() -> ExitCode {
