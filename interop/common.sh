@@ -13,9 +13,10 @@ build() {
     cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p lariat-interop -p lariat-examples
 }
 
-# start_server COMMAND...: runs it with an address of the system's choice and sets $addr to the one it prints.
+# start_server COMMAND...: runs it with the address $listen, by default one of the system's choice, and sets $addr to the
+# one it prints.
 start_server() {
-    start "$@" --addr 127.0.0.1:0
+    start "$@" --addr "${listen:-127.0.0.1:0}"
 }
 
 # start COMMAND...: the same for a command that says by itself where to listen.

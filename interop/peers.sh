@@ -33,3 +33,4 @@ done
     "${options[@]}" helloworld.proto route_guide.proto
 go build -o "$peers/bin/go-client" ./client
 go build -o "$peers/bin/go-server" ./server
+go build -o "$peers/bin/go-backend" ./backend
