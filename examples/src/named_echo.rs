@@ -1,5 +1,6 @@
 //! Servers that say their names, for examples of how calls are spread.
 
+use lariat::server::ServerBuilder;
 use lariat::{Error, Request, Response, Server, Status};
 
 use crate::echo::{Echo, EchoRequest, EchoResponse, EchoServer};
@@ -16,8 +17,17 @@ impl NamedEcho {
     ///
     /// When the system refuses the address.
     pub fn serve(name: &str, address: &str) -> Result<Server, Error> {
+        NamedEcho::serve_beside(Server::builder(), name, address)
+    }
+
+    /// Starts a server that has such an echo beside what its builder has already.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses the address.
+    pub fn serve_beside(builder: ServerBuilder, name: &str, address: &str) -> Result<Server, Error> {
         let echo = NamedEcho { name: name.to_owned() };
-        let server = Server::builder().plaintext().add_service(EchoServer::new(echo)).bind(address)?;
+        let server = builder.plaintext().add_service(EchoServer::new(echo)).bind(address)?;
         println!("{name}: listening on {}", server.local_address());
         Ok(server)
     }

@@ -129,3 +129,15 @@ fn custom_load_balancer_sends_every_third_call_to_the_second_server() {
     let three = ["hello (from a)", "hello (from a)", "hello (from b)"];
     assert_eq!(lines(env!("CARGO_BIN_EXE_custom_load_balancer")), [three; 3].concat());
 }
+
+#[test]
+fn health_keeps_calls_from_servers_that_do_not_serve() {
+    let mut lines = lines(env!("CARGO_BIN_EXE_health")).into_iter();
+    let mut next = || lines.next().expect("a line");
+    let both = [next(), next()].map(|line| line.split_once(" times ").map(|(_, answer)| answer.to_owned()));
+    assert_eq!(both, [Some("hello (from a)".to_owned()), Some("hello (from b)".to_owned())]);
+    assert_eq!(next(), "a does not: 10 times hello (from b)");
+    assert_eq!(next(), "neither does: Unavailable");
+    assert_eq!(next(), "a does again: 10 times hello (from a)");
+    assert_eq!(lines.next(), None);
+}
