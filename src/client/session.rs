@@ -16,7 +16,9 @@ use super::pending::{Body, PendingCall};
 use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::stats::CallEvent;
 use crate::call::{Carrier, Chosen, CompressedMessage, EncodingId, Link, large_buffers};
-use crate::net::{Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn};
+use crate::net::{
+    Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn, clock,
+};
 use crate::rpc::{
     Cardinality, ClientCall, HeadersOutcome, KnownResponse, Message, Metadata, PREFIX_LEN, Status, Violation,
     request_head,
@@ -726,7 +728,8 @@ impl Open {
             Initiator::Remote => None,
             Initiator::Library(rule) => Some(rule),
         };
-        let late = active.call.has_expired(turn.now);
+        // The turn may have begun before the deadline and read the reset that the server sent behind it.
+        let late = active.call.has_expired(clock::now());
         let status = match reset.lost {
             Some(loss) if !late => Status::unavailable(loss),
             _ => active.grammar.handle_reset(reset.code, rule, late),
