@@ -6,7 +6,6 @@ mod compression;
 mod credentials;
 mod inbound;
 pub mod interceptor;
-pub(crate) mod large_buffers;
 mod link;
 mod method_kind;
 mod outbound;

@@ -13,7 +13,7 @@ use lariat_http2::{Connection, StreamKey};
 
 use super::interceptor::EncodedMessage;
 use super::replay::Replay;
-use super::{Carrier, EncodingId, Link, SendCompression, large_buffers};
+use super::{Carrier, EncodingId, Link, SendCompression};
 use crate::rpc::{Codec, Metadata, PREFIX_LEN, Status, check_send_len, message_prefix};
 
 /// Octets of encoded messages that may wait for the session before [`Outbound::send`] waits (grpc-go's write quota).
@@ -211,13 +211,10 @@ impl<T> Outbound<T> {
             } else {
                 // Encoding takes a while, for which the session must not be kept waiting.
                 drop(state);
-                let whole = size + PREFIX_LEN;
-                let mut buffer = large_buffers::take(whole).unwrap_or_else(|| Vec::with_capacity(whole));
+                let mut buffer = Vec::with_capacity(size + PREFIX_LEN);
                 append(&mut buffer);
-                let message = Bytes::from(buffer);
-                large_buffers::remember(&message);
                 state = self.stream.lock();
-                state.push(message);
+                state.push(buffer.into());
             }
         }
         *slot = None;

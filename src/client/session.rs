@@ -15,7 +15,7 @@ use super::control::Control;
 use super::pending::{Body, PendingCall};
 use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::stats::CallEvent;
-use crate::call::{Carrier, Chosen, CompressedMessage, EncodingId, Link, large_buffers};
+use crate::call::{Carrier, Chosen, CompressedMessage, EncodingId, Link};
 use crate::net::{
     Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn, clock,
 };
@@ -674,13 +674,11 @@ impl Open {
         let mut rest = payload;
         let active = &mut self.calls[index];
         loop {
-            large_buffers::lend(active.grammar.deframer(), rest);
             match active.grammar.handle_data(&mut rest) {
                 Ok(None) => break,
                 Ok(Some(message)) => {
                     active.call.tell(&CallEvent::InPayload { octets: message.payload.len() });
                     let octets = message.payload.len() + PREFIX_LEN;
-                    large_buffers::remember_payload(&message.payload);
                     let delivered = match active.encoding.filter(|_| message.compressed) {
                         None => active.call.receiver.handle_message(message.payload, octets),
                         Some(encoding) => active.deliver_compressed(message, encoding, octets),

@@ -69,21 +69,6 @@ impl Deframer {
         (is_whole && self.prefix_len == 0 && payload.len() <= self.limit).then_some(payload)
     }
 
-    /// The length of a message that begins with `input` and does not end within it, if it is one to be assembled: it
-    /// may be given a buffer by [`assemble_in`](Self::assemble_in) before `input` is.
-    pub fn begins(&self, input: &[u8]) -> Option<usize> {
-        let (prefix, rest) = input.split_first_chunk::<PREFIX_LEN>().filter(|_| self.prefix_len == 0)?;
-        let (_, len) = self.parse(prefix).ok()?;
-        (len > rest.len()).then_some(len)
-    }
-
-    /// Assembles the next message in this empty buffer, which the caller had anyway.
-    pub fn assemble_in(&mut self, buffer: Vec<u8>) {
-        if self.assembled.is_empty() && buffer.is_empty() {
-            self.assembled = buffer;
-        }
-    }
-
     /// Octets that are still missing of a message whose length is known; 0 between messages.
     pub fn expected(&self) -> usize {
         self.missing
@@ -311,23 +296,6 @@ mod tests {
                     <= GROWTH * deframer.assembled.len().max(MAX_FIRST_ALLOCATION / GROWTH)
             );
         }
-    }
-
-    #[test]
-    fn a_message_is_assembled_in_the_buffer_that_is_given_for_it() {
-        let input = [framed(b"whole"), framed(&[5; 1_000])].concat();
-        let mut deframer = Deframer::new(1_000);
-        assert_eq!(deframer.begins(&input), None);
-        assert_eq!(deframer.begins(&input[10..14]), None);
-        assert_eq!(deframer.begins(&input[10..500]), Some(1_000));
-        let buffer = Vec::with_capacity(1_000);
-        let address = buffer.as_ptr();
-        deframer.assemble_in(buffer);
-        assert_eq!(deframer.next(&mut &input[10..500]).unwrap(), None);
-        assert_eq!(deframer.begins(&input), None, "one is under way");
-        deframer.assemble_in(Vec::new());
-        let message = deframer.next(&mut &input[500..]).unwrap().unwrap();
-        assert_eq!((message.payload.as_ref(), message.payload.as_ref().as_ptr()), (&[5; 1_000][..], address));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::invocation::{CallCompression, Invocation, Start, Started};
 use super::responder::Responder;
 use super::shutdown::Phase;
 use super::stats::Counted;
-use crate::call::{CallContext, CompressedMessage, Link, large_buffers};
+use crate::call::{CallContext, CompressedMessage, Link};
 use crate::net::{
     CloseReason, LazyTimer, Note, Peer, PeerAddress, Security, Session, SessionFactory, SessionState, Turn,
 };
@@ -468,11 +468,9 @@ impl Open {
         };
         let mut rest = payload;
         loop {
-            large_buffers::lend(call.grammar.deframer(), rest);
             let delivered = match call.grammar.handle_data(&mut rest) {
                 Ok(Some(message)) => {
                     let octets = message.payload.len() + PREFIX_LEN;
-                    large_buffers::remember_payload(&message.payload);
                     match call.compression.request.filter(|_| message.compressed) {
                         None => inbound.handle_message(message.payload, octets),
                         Some(encoding) => {
