@@ -156,6 +156,21 @@ fn a_loop_that_spins_answers_without_sleeping() {
 }
 
 #[test]
+fn socket_busy_poll_holds_for_connections_or_the_engine_says_why_not() {
+    let engine = Engine::builder().threads(1).socket_busy_poll(Duration::from_micros(50)).build();
+    match engine {
+        Ok(engine) => {
+            let server = builder(&Echo::default()).engine(&engine).bind("127.0.0.1:0").unwrap();
+            assert_eq!(client(&server).unary("hello").wait().unwrap().into_message(), "hello");
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+            assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn an_engine_says_what_it_cannot_be_given() {
     let kind = |builder: lariat::EngineBuilder| builder.build().unwrap_err().kind();
     let invalid = std::io::ErrorKind::InvalidInput;

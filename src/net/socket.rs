@@ -176,3 +176,27 @@ impl Socket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accepted_connection_has_the_busy_poll_of_its_engine() {
+        const MICROSECONDS: u32 = 50;
+        if let Err(error) = check_busy_poll(MICROSECONDS) {
+            // `build` of an engine says so, which a test of the public face checks.
+            println!("the system lets nobody look: {error}");
+            return;
+        }
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let Ok(socket) = Socket::from_tcp(listener.accept().unwrap().0) else { panic!("not a socket") };
+        let Socket::Tcp(stream) = &socket else { panic!("not TCP") };
+        let inherited = SockRef::from(stream).busy_poll().unwrap();
+        socket.configure(&SocketOptions::default());
+        assert_eq!(SockRef::from(stream).busy_poll().unwrap(), inherited);
+        socket.configure(&SocketOptions { busy_poll_us: MICROSECONDS });
+        assert_eq!(SockRef::from(stream).busy_poll().unwrap(), MICROSECONDS);
+    }
+}
