@@ -19,11 +19,11 @@ const PARTS: [Part; 11] = [
     Part {
         name: "net",
         parts: &["frame"],
-        packages: &["crossbeam_channel", "mio", "rustls", "rustls_pki_types", "slab", "socket2", "webpki"],
+        packages: &["mio", "rustls", "rustls_pki_types", "slab", "socket2", "webpki"],
     },
     Part { name: "call", parts: &["frame", "http2", "rpc", "net"], packages: &["bytes"] },
     Part { name: "engine", parts: &["net", "call"], packages: &["core_affinity"] },
-    Part { name: "blocking", parts: &["call"], packages: &["crossbeam_channel"] },
+    Part { name: "blocking", parts: &["call"], packages: &[] },
     Part { name: "error", parts: &["net"], packages: &[] },
     Part {
         name: "credentials",
@@ -63,7 +63,6 @@ const CRATES: [(&str, &[&str]); 9] = [
             "base64",
             "bytes",
             "core_affinity",
-            "crossbeam-channel",
             "flate2",
             "lariat-frame",
             "lariat-http2",

@@ -35,14 +35,14 @@ def measure(peers, options):
         subprocess.run(["cargo", "fetch", "--quiet"], cwd=HERE, check=True)
         with tempfile.TemporaryDirectory() as target:
             command = ["cargo", "build", "--quiet", "--release", "--offline", "-p", peer.package]
-            command += ["--bin", peer.server[0], "--target-dir", target]
+            command += ["--bin", peer.server[0], "--no-default-features", "--target-dir", target]
             started = time.monotonic()
             subprocess.run(command, cwd=HERE, env=os.environ | PROFILE, check=True)
             table.add(time_row, peer.name, time.monotonic() - started)
             program = pathlib.Path(target) / "release" / peer.server[0]
             subprocess.run([shutil.which("strip") or "true", program], check=True)
             table.add(size_row, peer.name, program.stat().st_size / 1e6)
-        tree = ["cargo", "tree", "--offline", "-p", peer.package, "-e", "normal", "--prefix", "none"]
+        tree = ["cargo", "tree", "--offline", "-p", peer.package, "-e", "normal", "--prefix", "none", "--no-default-features"]
         lines = subprocess.run(tree, cwd=HERE, capture_output=True, text=True, check=True).stdout.splitlines()
         crates = {line.split(" (")[0] for line in lines if line and not line.startswith("peer-")}
         table.add(crates_row, peer.name, len(crates))
