@@ -6,6 +6,7 @@ mod compression;
 mod credentials;
 mod inbound;
 pub mod interceptor;
+pub(crate) mod large_messages;
 mod link;
 mod method_kind;
 mod outbound;

@@ -15,7 +15,7 @@ use super::control::Control;
 use super::pending::{Body, PendingCall};
 use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::stats::CallEvent;
-use crate::call::{Carrier, Chosen, CompressedMessage, EncodingId, Link};
+use crate::call::{Carrier, Chosen, CompressedMessage, EncodingId, Link, large_messages};
 use crate::net::{
     Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn, clock,
 };
@@ -678,6 +678,7 @@ impl Open {
                 Ok(None) => break,
                 Ok(Some(message)) => {
                     active.call.tell(&CallEvent::InPayload { octets: message.payload.len() });
+                    large_messages::remember(turn, &message.payload);
                     let octets = message.payload.len() + PREFIX_LEN;
                     let delivered = match active.encoding.filter(|_| message.compressed) {
                         None => active.call.receiver.handle_message(message.payload, octets),
@@ -697,6 +698,7 @@ impl Open {
         }
         let (key, expected) = (active.key, active.grammar.expected());
         if expected > 0 {
+            large_messages::lend(turn, active.grammar.deframer());
             match active.call.responses {
                 // One message is bounded by its limit, so what arrived of it can be credited at once. When it is
                 // whole, nothing more comes that needs credit.

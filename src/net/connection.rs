@@ -624,6 +624,7 @@ fn keep(input: &mut Vec<u8>, rest: &[u8]) {
 mod tests {
     use std::io::Write;
 
+    use super::super::large_messages::LargeMessages;
     use super::super::mailbox::Token;
     use super::super::session::Audit;
     use super::super::timers::Timers;
@@ -680,7 +681,8 @@ mod tests {
         let token = Token { index: 0, generation: 0 };
         connection.phase = Phase::Open;
         let counters = handle.counters();
-        let mut turn = Turn { now, token, handle: &handle, timers: &mut timers, counters };
+        let large_messages = &mut LargeMessages::default();
+        let mut turn = Turn { now, token, handle: &handle, timers: &mut timers, counters, large_messages };
         connection.read(&mut turn, &mut Buffers { octets: vec![0; 100], plain: Vec::new() })
     }
 

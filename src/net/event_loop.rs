@@ -10,6 +10,7 @@ use slab::Slab;
 
 use super::clock;
 use super::connection::{Buffers, Connection, Edge, Next};
+use super::large_messages::{FORGET_AFTER, LargeMessages};
 use super::listener::{Accepted, Listener};
 use super::mailbox::{self, EnteredThread, LoopHandle, Mailbox, Message, Note, Token};
 use super::peer::PeerAddress;
@@ -63,6 +64,7 @@ struct Parts {
     generation: u32,
     timers: Timers<Ring>,
     handle: LoopHandle,
+    large_messages: LargeMessages,
     now: Instant,
 }
 
@@ -95,6 +97,7 @@ impl EventLoop {
                 generation: 0,
                 timers: Timers::new(now),
                 handle: handle.clone(),
+                large_messages: LargeMessages::default(),
                 now,
             },
             options,
@@ -367,6 +370,11 @@ impl EventLoop {
                     guard(|| alarm.ring());
                 }
                 Ring::Listener(token) => self.accept(token),
+                Ring::LargeMessages => {
+                    if self.parts.large_messages.forget() {
+                        self.parts.timers.set(self.parts.now + FORGET_AFTER, Ring::LargeMessages);
+                    }
+                }
                 Ring::Connection(token) => {
                     if let Some((connection, mut turn)) = self.parts.connection(token) {
                         guard(|| connection.time_out(&mut turn));
@@ -660,15 +668,16 @@ impl Parts {
     }
 
     fn turn(&mut self, token: Token) -> Turn<'_> {
-        let (handle, timers) = (&self.handle, &mut self.timers);
-        Turn { now: self.now, token, handle, timers, counters: handle.counters() }
+        let Parts { timers, handle, large_messages, now, .. } = self;
+        Turn { now: *now, token, handle, timers, counters: handle.counters(), large_messages }
     }
 
     fn entry(&mut self, token: Token) -> Option<(&mut Slot, Turn<'_>)> {
+        let Parts { entries, timers, handle, large_messages, now, .. } = self;
         let slot =
-            self.entries.get_mut(token.index as usize).filter(|slot| slot.generation == token.generation)?;
-        let (handle, timers) = (&self.handle, &mut self.timers);
-        Some((slot, Turn { now: self.now, token, handle, timers, counters: handle.counters() }))
+            entries.get_mut(token.index as usize).filter(|slot| slot.generation == token.generation)?;
+        let counters = handle.counters();
+        Some((slot, Turn { now: *now, token, handle, timers, counters, large_messages }))
     }
 
     fn connection(&mut self, token: Token) -> Option<(&mut Connection, Turn<'_>)> {

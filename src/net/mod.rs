@@ -12,6 +12,7 @@ mod connection;
 mod descriptors;
 mod event_loop;
 mod inbox;
+mod large_messages;
 mod lazy_timer;
 mod listener;
 mod mailbox;

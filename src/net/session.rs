@@ -4,9 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use lariat_frame::WriteBuf;
 
 use super::alarm::Alarm;
+use super::large_messages::{FORGET_AFTER, LargeMessages};
 use super::mailbox::{LoopHandle, Note, Token};
 use super::peer::Peer;
 use super::stats::Counters;
@@ -20,6 +22,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) handle: &'a LoopHandle,
     pub(super) timers: &'a mut Timers<Ring>,
     pub(super) counters: &'a Counters,
+    pub(super) large_messages: &'a mut LargeMessages,
 }
 
 /// What a timer does when it fires.
@@ -33,6 +36,8 @@ pub(super) enum Ring {
     Listener(Token),
     /// A sleeping future.
     Sleep(Arc<Alarm>),
+    /// The loop's own: large messages may be forgotten.
+    LargeMessages,
 }
 
 impl Turn<'_> {
@@ -43,6 +48,18 @@ impl Turn<'_> {
 
     pub(crate) fn cancel_timer(&mut self, timer: TimerId) {
         self.timers.cancel(timer);
+    }
+
+    /// Remembers a message that was received, if it is a large one, so that its memory can serve the next one.
+    pub(crate) fn remember(&mut self, message: &Bytes) {
+        if self.large_messages.remember(message) {
+            self.timers.set(self.now + FORGET_AFTER, Ring::LargeMessages);
+        }
+    }
+
+    /// An empty buffer with room for a message of so many octets, if a large one before it has left one.
+    pub(crate) fn take_buffer(&mut self, size: usize) -> Option<Vec<u8>> {
+        self.large_messages.take(size)
     }
 }
 

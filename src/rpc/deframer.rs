@@ -74,6 +74,19 @@ impl Deframer {
         self.missing
     }
 
+    /// The size of a message under way of which enough has come to have memory for all of it, if it has not.
+    pub fn outgrown(&self) -> Option<usize> {
+        let (arrived, size) = (self.assembled.len(), self.assembled.len() + self.missing);
+        (arrived >= MAX_FIRST_ALLOCATION / 2 && self.assembled.capacity() < size).then_some(size)
+    }
+
+    /// Goes on assembling in this empty buffer, which the caller had anyway.
+    pub fn move_to(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        buffer.extend_from_slice(&self.assembled);
+        self.assembled = buffer;
+    }
+
     /// Whether the octets so far end inside of a message.
     pub fn is_inside_message(&self) -> bool {
         self.prefix_len > 0
@@ -296,6 +309,28 @@ mod tests {
                     <= GROWTH * deframer.assembled.len().max(MAX_FIRST_ALLOCATION / GROWTH)
             );
         }
+    }
+
+    #[test]
+    fn a_large_message_is_assembled_in_the_buffer_that_is_given_for_it() {
+        const SIZE: usize = 4 * MAX_FIRST_ALLOCATION;
+        let payload: Vec<u8> = (0..SIZE).map(|n| (n / 251) as u8).collect();
+        let input = framed(&payload);
+        let (little, enough) =
+            (PREFIX_LEN + MAX_FIRST_ALLOCATION / 2 - 1, PREFIX_LEN + MAX_FIRST_ALLOCATION / 2);
+        let mut deframer = Deframer::new(SIZE);
+        assert_eq!(deframer.outgrown(), None, "no message has begun");
+        assert_eq!(deframer.next(&mut &input[..little]).unwrap(), None);
+        assert_eq!(deframer.outgrown(), None, "little has come");
+        assert_eq!(deframer.next(&mut &input[little..enough]).unwrap(), None);
+        assert_eq!(deframer.outgrown(), Some(SIZE));
+        let buffer = Vec::with_capacity(SIZE);
+        let address = buffer.as_ptr();
+        deframer.move_to(buffer);
+        assert_eq!(deframer.outgrown(), None, "it has room for all");
+        let message = deframer.next(&mut &input[enough..]).unwrap().unwrap();
+        assert_eq!(message.payload.as_ref(), payload);
+        assert_eq!(message.payload.as_ref().as_ptr(), address);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::invocation::{CallCompression, Invocation, Start, Started};
 use super::responder::Responder;
 use super::shutdown::Phase;
 use super::stats::Counted;
-use crate::call::{CallContext, CompressedMessage, Link};
+use crate::call::{CallContext, CompressedMessage, Link, large_messages};
 use crate::net::{
     CloseReason, LazyTimer, Note, Peer, PeerAddress, Security, Session, SessionFactory, SessionState, Turn,
 };
@@ -460,9 +460,15 @@ impl Open {
         let Some(inbound) = &call.inbound else {
             return match call.grammar.handle_one(payload, end_stream) {
                 // The whole request is here; the handler starts on the octets where they were read, if it lies in one.
-                Ok(Some(message)) => self.start_run(turn, out, index, message),
+                Ok(Some(message)) => {
+                    large_messages::remember(turn, &message.payload);
+                    self.start_run(turn, out, index, message);
+                }
                 // One message is bounded by its limit, so what arrived of it can be credited at once.
-                Ok(None) => self.http2.release(call.key, payload.len(), out),
+                Ok(None) => {
+                    large_messages::lend(turn, call.grammar.deframer());
+                    self.http2.release(call.key, payload.len(), out);
+                }
                 Err(status) => self.fail_call(turn, out, index, &status),
             };
         };
@@ -470,6 +476,7 @@ impl Open {
         loop {
             let delivered = match call.grammar.handle_data(&mut rest) {
                 Ok(Some(message)) => {
+                    large_messages::remember(turn, &message.payload);
                     let octets = message.payload.len() + PREFIX_LEN;
                     match call.compression.request.filter(|_| message.compressed) {
                         None => inbound.handle_message(message.payload, octets),
@@ -499,6 +506,7 @@ impl Open {
         }
         let expected = call.grammar.expected();
         if expected > 0 {
+            large_messages::lend(turn, call.grammar.deframer());
             self.http2.expect(call.key, expected, out);
         }
     }

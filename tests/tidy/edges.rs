@@ -19,7 +19,7 @@ const PARTS: [Part; 11] = [
     Part {
         name: "net",
         parts: &["frame"],
-        packages: &["mio", "rustls", "rustls_pki_types", "slab", "socket2", "webpki"],
+        packages: &["bytes", "mio", "rustls", "rustls_pki_types", "slab", "socket2", "webpki"],
     },
     Part { name: "call", parts: &["frame", "http2", "rpc", "net"], packages: &["bytes"] },
     Part { name: "engine", parts: &["net", "call"], packages: &["core_affinity"] },

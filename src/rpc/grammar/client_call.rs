@@ -219,6 +219,11 @@ impl ClientCall {
         }
     }
 
+    /// The deframer, to give it memory for a large message.
+    pub fn deframer(&mut self) -> &mut Deframer {
+        &mut self.deframer
+    }
+
     /// Octets that are still missing of a message whose length is known; 0 between messages.
     pub fn expected(&self) -> usize {
         self.deframer.expected()

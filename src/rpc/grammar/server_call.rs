@@ -118,6 +118,11 @@ impl ServerCall {
         mapping::reset_status(code, rule, deadline_passed)
     }
 
+    /// The deframer, to give it memory for a large message.
+    pub fn deframer(&mut self) -> &mut Deframer {
+        &mut self.deframer
+    }
+
     /// Octets that are still missing of a message whose length is known; 0 between messages.
     pub fn expected(&self) -> usize {
         self.deframer.expected()
