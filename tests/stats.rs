@@ -4,12 +4,14 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use lariat::stats::{Begin, CallEvent, CallStats, StatsHandler};
-use lariat::{Channel, Request, Server, Wait};
+use lariat::stats::{
+    Begin, CallEvent, CallStats, ConnectionBegin, ConnectionStats, MessageSize, StatsHandler,
+};
+use lariat::{Channel, Code, Peer, PeerAddress, Request, Server, Wait};
 use support::*;
 
 /// Writes down what it is told, call by call.
@@ -35,17 +37,38 @@ impl CallStats for Call {
     fn handle(&mut self, event: &CallEvent<'_>) {
         let line = match event {
             CallEvent::DelayedPickComplete => "picked".to_owned(),
-            CallEvent::OutHeader { metadata } => format!("head out {}", metadata.len()),
-            CallEvent::InHeader { metadata } => format!("head in {}", metadata.get("key").unwrap_or("-")),
-            CallEvent::OutPayload { octets } => format!("{octets} out"),
-            CallEvent::InPayload { octets } => format!("{octets} in"),
-            CallEvent::OutTrailer => "trailers out".to_owned(),
-            CallEvent::InTrailer { metadata } => format!("trailers in {}", metadata.len()),
-            CallEvent::End { status: Ok(()) } => "OK".to_owned(),
-            CallEvent::End { status: Err(status) } => status.code().to_string(),
+            CallEvent::OutHeader { metadata, compression, .. } => {
+                format!("{}head out {}", by(compression), metadata.len())
+            }
+            CallEvent::InHeader { metadata, compression, .. } => {
+                format!("{}head in {}", by(compression), metadata.get("key").unwrap_or("-"))
+            }
+            CallEvent::OutPayload { size, .. } => format!("{} out", octets(size)),
+            CallEvent::InPayload { size, .. } => format!("{} in", octets(size)),
+            CallEvent::OutTrailer { metadata, .. } => format!("trailers out {}", metadata.len()),
+            CallEvent::InTrailer { metadata, .. } => format!("trailers in {}", metadata.len()),
+            CallEvent::End { status: Ok(()), .. } => "OK".to_owned(),
+            CallEvent::End { status: Err(status), .. } => status.code().to_string(),
             other => format!("{other:?}"),
         };
         self.log.0.lock().unwrap()[self.index].push(line);
+    }
+}
+
+fn by(compression: &Option<&str>) -> String {
+    compression.map_or(String::new(), |algorithm| format!("{algorithm} "))
+}
+
+/// The octets of a message, and the fewer ones of a compressed one.
+fn octets(size: &MessageSize) -> String {
+    assert_eq!(size.wire_length(), size.compressed_length + 5);
+    match size.length {
+        Some(length) if length == size.compressed_length => length.to_string(),
+        Some(length) => {
+            assert!(size.compressed_length < length);
+            format!("{length} compressed")
+        }
+        None => "compressed".to_owned(),
     }
 }
 
@@ -104,8 +127,8 @@ fn unary_calls_are_told_of_on_both_sides() {
     assert_eq!(
         at_server.calls(2),
         [
-            "Unary Unary 0, head in value, 8 in, head out 1, 8 out, trailers out, OK",
-            "Unary Unary 0, head in -, 4 in, trailers out, FAILED_PRECONDITION",
+            "Unary Unary 0, head in value, 8 in, head out 1, 8 out, trailers out 1, OK",
+            "Unary Unary 0, head in -, 4 in, trailers out 1, FAILED_PRECONDITION",
         ]
     );
 }
@@ -128,7 +151,7 @@ fn messages_of_streams_are_told_of_one_by_one() {
     assert_eq!(
         at_server.calls(1),
         ["Chat BidiStreaming 0, head in -, 3 in, head out 0, 3 out, 20000 in, 20000 out, 0 in, 0 out, \
-             trailers out, OK"]
+             trailers out 1, OK"]
     );
 }
 
@@ -200,4 +223,167 @@ fn an_attempt_that_no_server_processed_is_made_once_more_and_told_of_as_such() {
             "Unary Unary 0 again, picked, head out 0, 1 out, UNAVAILABLE",
         ]
     );
+}
+
+#[test]
+fn compressed_messages_have_two_sizes_where_both_are_known() {
+    let Pair { client, at_server, at_client, _server, .. } = pair("{}");
+    let message = || Bytes::from(vec![b'x'; 1000]);
+    client.request(Request::new(message()).with_compression("gzip")).wait().unwrap();
+    let (outbound, mut inbound) = client.chat_with(Request::new(()).with_compression("gzip"));
+    outbound.send(message()).wait().unwrap();
+    inbound.message().wait().unwrap();
+    outbound.send_uncompressed(message()).wait().unwrap();
+    inbound.message().wait().unwrap();
+    outbound.finish();
+    assert!(inbound.message().wait().unwrap().is_none());
+    assert_eq!(
+        at_client.calls(2),
+        [
+            "Unary Unary 0, gzip head out 0, 1000 compressed out, gzip head in -, 1000 compressed in, \
+             trailers in 0, OK",
+            "Chat BidiStreaming 0, gzip head out 0, compressed out, gzip head in -, compressed in, \
+             1000 out, compressed in, trailers in 1, OK",
+        ]
+    );
+    assert_eq!(
+        at_server.calls(2),
+        [
+            "Unary Unary 0, gzip head in -, 1000 compressed in, gzip head out 0, 1000 compressed out, \
+             trailers out 0, OK",
+            "Chat BidiStreaming 0, gzip head in -, compressed in, gzip head out 0, compressed out, \
+             1000 in, compressed out, trailers out 1, OK",
+        ]
+    );
+}
+
+#[test]
+fn calls_that_reach_no_handler_are_told_of_on_the_server() {
+    let (echo, log) = (Echo::default(), Log::default());
+    let server = builder(&echo)
+        .accept_compression(["gzip"])
+        .max_receive_message_size(100)
+        .stats_handler(log.clone())
+        .bind("127.0.0.1:0")
+        .unwrap();
+    let channel = Channel::builder(server.local_address().to_string()).plaintext().build().unwrap();
+    let nowhere = channel.method("/test.Echo/Nowhere");
+    let call = channel.unary::<lariat::codec::Raw, _, Bytes>(&nowhere, Request::new(Bytes::new()));
+    assert_eq!(call.wait().unwrap_err().code(), Code::Unimplemented);
+    let client = EchoClient::new(channel);
+    let status = client.unary(vec![0; 101]).wait().unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let deflated = Request::new(Bytes::from(vec![0; 50])).with_compression("deflate");
+    assert_eq!(client.request(deflated).wait().unwrap_err().code(), Code::Unimplemented);
+    let bomb = Request::new(Bytes::from(vec![0; 10_000])).with_compression("gzip");
+    assert_eq!(client.request(bomb).wait().unwrap_err().code(), Code::ResourceExhausted);
+    assert_eq!(
+        log.calls(4),
+        [
+            "Nowhere BidiStreaming 0, head in -, trailers out 0, UNIMPLEMENTED",
+            "Unary Unary 0, head in -, trailers out 0, RESOURCE_EXHAUSTED",
+            "Unary BidiStreaming 0, deflate head in -, trailers out 0, UNIMPLEMENTED",
+            "Unary Unary 0, gzip head in -, trailers out 0, RESOURCE_EXHAUSTED",
+        ]
+    );
+    assert_eq!(echo.seen.started.load(Ordering::SeqCst), 0);
+}
+
+/// Writes down the peers of connections, and how many there are.
+#[derive(Clone, Default)]
+struct Connections {
+    seen: Arc<Mutex<Vec<(bool, Peer)>>>,
+    open: Arc<AtomicUsize>,
+    heads: Arc<Mutex<Vec<Peer>>>,
+}
+
+struct Connection(Arc<AtomicUsize>);
+
+struct Heads(Arc<Mutex<Vec<Peer>>>, bool);
+
+impl StatsHandler for Connections {
+    fn begin(&self, begin: &Begin<'_>) -> Option<Box<dyn CallStats>> {
+        Some(Box::new(Heads(Arc::clone(&self.heads), begin.is_client)))
+    }
+
+    fn begin_connection(&self, begin: &ConnectionBegin<'_>) -> Option<Box<dyn ConnectionStats>> {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        self.seen.lock().unwrap().push((begin.is_client, begin.peer.clone()));
+        Some(Box::new(Connection(Arc::clone(&self.open))))
+    }
+}
+
+impl CallStats for Heads {
+    fn handle(&mut self, event: &CallEvent<'_>) {
+        match (event, self.1) {
+            (CallEvent::OutHeader { peer, .. }, true) | (CallEvent::InHeader { peer, .. }, false) => {
+                self.0.lock().unwrap().push((*peer).clone());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl ConnectionStats for Connection {
+    fn handle_end(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn connections_are_told_of_on_both_sides_with_both_of_their_addresses() {
+    let (at_server, at_client) = (Connections::default(), Connections::default());
+    // Two handlers each: both are told.
+    let other = Connections::default();
+    let server = builder(&Echo::default())
+        .stats_handler(at_server.clone())
+        .stats_handler(other.clone())
+        .bind("127.0.0.1:0")
+        .unwrap();
+    let target = server.local_address().to_string();
+    let channel = Channel::builder(&target)
+        .plaintext()
+        .stats_handler(at_client.clone())
+        .stats_handler(other.clone())
+        .build()
+        .unwrap();
+    let client = EchoClient::new(channel);
+    client.unary("a").wait().unwrap();
+    client.unary("a").wait().unwrap();
+    assert_eq!(other.open.load(Ordering::SeqCst), 2);
+    let one = |log: &Connections| {
+        let seen = std::mem::take(&mut *log.seen.lock().unwrap());
+        let [(is_client, peer)] = &seen[..] else { panic!("{seen:?}") };
+        // Calls are told with the same ends.
+        let heads = log.heads.lock().unwrap();
+        assert_eq!(heads.len(), 2);
+        assert!(heads.iter().all(|head| head.local_address() == peer.local_address()));
+        (*is_client, peer.address().clone(), peer.local_address().cloned().unwrap())
+    };
+    let (is_client, server_address, client_address) = one(&at_client);
+    assert!(is_client);
+    assert_eq!(server_address, PeerAddress::Tcp(target.parse().unwrap()));
+    assert_eq!(one(&at_server), (false, client_address, server_address));
+    drop(client);
+    eventually("all connections have ended", || {
+        [&at_server, &at_client, &other].iter().all(|log| log.open.load(Ordering::SeqCst) == 0)
+    });
+}
+
+/// A handler that wants to know of nothing.
+struct Deaf;
+
+impl StatsHandler for Deaf {
+    fn begin(&self, _: &Begin<'_>) -> Option<Box<dyn CallStats>> {
+        None
+    }
+}
+
+#[test]
+fn a_handler_may_decline_what_another_wants() {
+    let log = Log::default();
+    let server = builder(&Echo::default()).stats_handler(Deaf).stats_handler(log.clone());
+    let server = server.bind("127.0.0.1:0").unwrap();
+    client(&server).unary("a").wait().unwrap();
+    assert_eq!(log.calls(1), ["Unary Unary 0, head in -, 1 in, head out 0, 1 out, trailers out 0, OK"]);
 }

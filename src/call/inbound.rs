@@ -50,9 +50,12 @@ pub(crate) trait Receiver: Send + Sync {
     fn handle_headers(&self, headers: Metadata);
     /// A message that took `octets` of the stream's flow-control window.
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status>;
-    /// The same for a compressed message.
-    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
-        self.handle_message(Payload::Owned(message.decompress()?), octets)
+    /// The same for a compressed message. How many octets it has inflated, if it was now.
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<Option<usize>, Status> {
+        let message = message.decompress()?;
+        let length = message.len();
+        self.handle_message(Payload::Owned(message), octets)?;
+        Ok(Some(length))
     }
     /// Nothing more comes: the trailers of a call that ended well, or its status.
     fn handle_end(&self, result: Result<Metadata, Status>);
@@ -359,7 +362,7 @@ impl<R: Receiver + ?Sized> Receiver for Arc<R> {
         (**self).handle_message(payload, octets)
     }
 
-    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<Option<usize>, Status> {
         (**self).handle_compressed(message, octets)
     }
 
@@ -415,9 +418,9 @@ impl<T: Send> Receiver for InboundStream<T> {
         Ok(())
     }
 
-    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<Option<usize>, Status> {
         self.add(Message::Compressed(Box::new(message)), octets);
-        Ok(())
+        Ok(None)
     }
 
     fn handle_end(&self, result: Result<Metadata, Status>) {

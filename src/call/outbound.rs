@@ -13,6 +13,7 @@ use lariat_http2::{Connection, StreamKey};
 
 use super::interceptor::EncodedMessage;
 use super::replay::Replay;
+use super::stats::MessageSize;
 use super::{Carrier, EncodingId, Link, SendCompression};
 use crate::rpc::{Codec, Metadata, PREFIX_LEN, Status, check_send_len, message_prefix};
 
@@ -355,7 +356,7 @@ impl State {
 /// Finds the messages among framed octets.
 #[derive(Default)]
 struct MessageSizes {
-    found: Vec<usize>,
+    found: Vec<MessageSize>,
     /// What is still to come of the last.
     missing: usize,
 }
@@ -366,9 +367,10 @@ impl MessageSizes {
         loop {
             let skipped = self.missing.min(octets.len());
             self.missing -= skipped;
-            let Some(([_, a, b, c, d], rest)) = octets[skipped..].split_first_chunk() else { return };
+            let Some(([flag, a, b, c, d], rest)) = octets[skipped..].split_first_chunk() else { return };
             self.missing = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-            self.found.push(self.missing);
+            let is_plain = *flag == 0;
+            self.found.push(MessageSize::new(is_plain.then_some(self.missing), self.missing));
             octets = rest;
         }
     }
@@ -403,8 +405,8 @@ impl OutboundStream {
         self.lock().sizes.get_or_insert_default();
     }
 
-    /// The sizes noted since the last look, without the prefixes.
-    pub(crate) fn take_sizes(&self) -> Vec<usize> {
+    /// The sizes noted since the last look.
+    pub(crate) fn take_sizes(&self) -> Vec<MessageSize> {
         self.lock().sizes.as_mut().map(|sizes| std::mem::take(&mut sizes.found)).unwrap_or_default()
     }
 

@@ -272,8 +272,8 @@ impl Channel {
             let mut encoded = Vec::with_capacity(size);
             C::encode(message, &mut encoded);
             return match self.shared.encodings.frame(id, &encoded, self.max_send_message_size(options)) {
-                Ok(framed) => (Body::Message(framed.into()), Ok(())),
-                Err(status) => (Body::Message(Bytes::new()), Err(status)),
+                Ok(framed) => (Body::Message(framed.into(), size), Ok(())),
+                Err(status) => (Body::Message(Bytes::new(), size), Err(status)),
             };
         }
         match check_send_len(size, self.max_send_message_size(options)) {
@@ -282,9 +282,9 @@ impl Channel {
                 let mut buffer = Vec::with_capacity(size + PREFIX_LEN);
                 buffer.extend_from_slice(&message_prefix(length));
                 C::encode(message, &mut buffer);
-                (Body::Message(buffer.into()), Ok(()))
+                (Body::Message(buffer.into(), size), Ok(()))
             }
-            Err(status) => (Body::Message(Bytes::new()), Err(status)),
+            Err(status) => (Body::Message(Bytes::new(), size), Err(status)),
         }
     }
 

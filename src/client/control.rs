@@ -114,6 +114,11 @@ impl Control {
         }
     }
 
+    /// Who wants to know of calls and connections.
+    pub(super) fn stats(&self) -> Option<&StatsHandlers> {
+        self.stats.as_ref()
+    }
+
     /// The loop of the control plane.
     pub(super) fn home(&self) -> &LoopHandle {
         self.inbox.handle()

@@ -46,7 +46,7 @@ async fn run(chain: Arc<Chain>, wire: Wire, mut guarded: Guarded) {
     let user: Arc<dyn Receiver> = call.receiver();
     let outbound = match &call.body {
         Body::Stream(outbound) => Some(Arc::clone(outbound)),
-        Body::Message(_) => None,
+        Body::Message(..) => None,
     };
     let mut carrier = Attach::new(Some(Arc::clone(&user)), outbound);
     let left = call.deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
@@ -90,7 +90,7 @@ impl Wire {
     async fn call(&self, chain: &Chain, request: Request<()>, body: Body) -> Result<Metadata, Status> {
         let next = chain.to(self, self.method.path(), self.kind);
         let requests = match body {
-            Body::Message(framed) => {
+            Body::Message(framed, _) => {
                 let message = EncodedMessage::from_bytes(framed.slice(PREFIX_LEN..));
                 if self.kind == MethodKind::Unary {
                     let response = next.unary(request.map(|()| message)).await?;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::call::stats::{Begin, CallEvent, CallStats, StatsHandlers};
+use crate::call::stats::{Begin, CallEvent, CallStats, MessageSize, StatsHandlers};
 use crate::call::{
     CallOptions, Carrier, Chosen, CompressedMessage, Compression, MethodKind, OutboundStream, RareOptions,
     Receiver, SharedCallCredentials,
@@ -64,7 +64,7 @@ impl<R: Receiver + ?Sized> Receiver for Call<R> {
         self.receiver.handle_message(payload, octets)
     }
 
-    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<Option<usize>, Status> {
         self.receiver.handle_compressed(message, octets)
     }
 
@@ -92,8 +92,8 @@ impl<R: Receiver + ?Sized> Receiver for Call<R> {
 /// What a client sends behind the head. A clone shares it.
 #[derive(Clone)]
 pub(super) enum Body {
-    /// One message, framed. It may be sent again.
-    Message(Bytes),
+    /// One message, framed, and how many octets it has when it is not compressed. It may be sent again.
+    Message(Bytes, usize),
     Stream(Arc<OutboundStream>),
 }
 
@@ -101,7 +101,7 @@ impl Body {
     /// Whether another connection can send all of it; if so, it is as if none had begun to.
     pub(super) fn can_be_sent_again(&self) -> bool {
         match self {
-            Body::Message(_) => true,
+            Body::Message(..) => true,
             Body::Stream(outbound) => outbound.rewind(),
         }
     }
@@ -158,8 +158,8 @@ impl<R: ?Sized> Call<R> {
 
     pub(super) fn kind(&self) -> MethodKind {
         match (&self.body, self.responses) {
-            (Body::Message(_), Cardinality::One) => MethodKind::Unary,
-            (Body::Message(_), Cardinality::Many) => MethodKind::ServerStreaming,
+            (Body::Message(..), Cardinality::One) => MethodKind::Unary,
+            (Body::Message(..), Cardinality::Many) => MethodKind::ServerStreaming,
             (Body::Stream(_), Cardinality::One) => MethodKind::ClientStreaming,
             (Body::Stream(_), Cardinality::Many) => MethodKind::BidiStreaming,
         }
@@ -244,7 +244,7 @@ impl PendingCall {
         }
         match (config.max_request_message_bytes, &self.body) {
             (None, _) => {}
-            (Some(limit), Body::Message(message)) => {
+            (Some(limit), Body::Message(message, _)) => {
                 check_send_len(message.len().saturating_sub(PREFIX_LEN), limit)?;
             }
             (Some(limit), Body::Stream(outbound)) => outbound.limit_message_size(limit),
@@ -276,10 +276,14 @@ impl PendingCall {
     /// Asks once who wants to know of the attempt.
     pub(super) fn begin(&mut self, handlers: &StatsHandlers) {
         if !std::mem::replace(&mut self.begun, true) {
-            let mut begin = Begin::new(self.method.path(), self.kind());
-            begin.previous_attempts = self.previous_attempts;
-            begin.is_transparent_retry = self.is_transparent_retry;
-            let stats = handlers.begin(&begin);
+            let stats = handlers.begin(&Begin {
+                is_client: true,
+                path: self.method.path(),
+                kind: self.kind(),
+                wait_for_ready: self.wait_for_ready,
+                previous_attempts: self.previous_attempts,
+                is_transparent_retry: self.is_transparent_retry,
+            });
             self.stats = stats.map(|stats| Box::new(AttemptStats { stats, is_delayed: false }));
         }
     }
@@ -319,24 +323,32 @@ impl PendingCall {
     }
 
     /// The head of the request is with the connection.
-    pub(super) fn tell_head_sent(&mut self) {
+    pub(super) fn tell_head_sent(&mut self, peer: &Peer) {
         let PendingCall { call, stats: Some(watched), .. } = self else { return };
-        watched.stats.handle(&CallEvent::OutHeader { metadata: &call.metadata });
+        let compression = call.encoding.map(|id| call.method.encodings().name(id));
+        watched.stats.handle(&CallEvent::OutHeader { metadata: &call.metadata, compression, peer });
         match &call.body {
-            Body::Message(message) => {
-                let octets = message.len().saturating_sub(PREFIX_LEN);
-                watched.stats.handle(&CallEvent::OutPayload { octets });
+            Body::Message(message, length) => {
+                let size = MessageSize::new(Some(*length), message.len().saturating_sub(PREFIX_LEN));
+                watched.stats.handle(&CallEvent::OutPayload { size });
             }
             Body::Stream(outbound) => outbound.note_sizes(),
         }
+    }
+
+    /// The head of the response is there, whose messages this compresses.
+    pub(super) fn tell_head_arrived(&mut self, metadata: &Metadata, encoding: Chosen, peer: &Peer) {
+        let PendingCall { call, stats: Some(watched), .. } = self else { return };
+        let compression = encoding.map(|id| call.method.encodings().name(id));
+        watched.stats.handle(&CallEvent::InHeader { metadata, compression, peer });
     }
 
     /// Messages of a stream may be with the connection.
     pub(super) fn tell_messages_sent(&mut self) {
         let PendingCall { call, stats: Some(watched), .. } = self else { return };
         if let Body::Stream(outbound) = &call.body {
-            for octets in outbound.take_sizes() {
-                watched.stats.handle(&CallEvent::OutPayload { octets });
+            for size in outbound.take_sizes() {
+                watched.stats.handle(&CallEvent::OutPayload { size });
             }
         }
     }

@@ -14,7 +14,7 @@ use super::authorization;
 use super::control::Control;
 use super::pending::{Body, PendingCall};
 use super::subchannel::{ConnectionEvent, ConnectionId};
-use crate::call::stats::CallEvent;
+use crate::call::stats::{CallEvent, ConnectionBegin, MessageSize, WatchedConnection};
 use crate::call::{Carrier, Chosen, CompressedMessage, EncodingId, Link, large_messages};
 use crate::net::{
     Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn, clock,
@@ -127,6 +127,8 @@ struct Open {
     ready_timer: Option<TimerId>,
     /// For giving memory back.
     rest_timer: LazyTimer,
+    /// Who wants to know of the connection.
+    _watched: Option<WatchedConnection>,
 }
 
 /// A header block of a response.
@@ -172,7 +174,7 @@ impl ActiveCall {
         message: Message<'_>,
         encoding: EncodingId,
         octets: usize,
-    ) -> Result<(), Status> {
+    ) -> Result<Option<usize>, Status> {
         let message = CompressedMessage {
             octets: message.payload.into_bytes(),
             encodings: Arc::clone(self.call.method.encodings()),
@@ -353,6 +355,8 @@ impl Session for ClientSession {
     fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, peer: Peer) {
         let note = Note { token: turn.token, slot: INBOX_SLOT };
         let seed = self.control.next_seed();
+        let begin = ConnectionBegin { is_client: true, peer: &peer };
+        let watched = self.control.stats().and_then(|handlers| handlers.begin_connection(&begin));
         self.open = Some(Open {
             http2: Connection::client(Arc::clone(&self.config), turn.now, seed, out),
             peer,
@@ -367,6 +371,7 @@ impl Session for ClientSession {
             timer: LazyTimer::new(CONNECTION_SLOT),
             ready_timer: Some(turn.set_timer(self.connect_deadline, READY_SLOT)),
             rest_timer: LazyTimer::new(REST_SLOT),
+            _watched: watched,
         });
         self.handle.inbox.open(note);
     }
@@ -568,9 +573,9 @@ impl Open {
             }
         };
         self.http2.set_token(key, index as u32);
-        call.tell_head_sent();
+        call.tell_head_sent(&self.peer);
         match &call.body {
-            Body::Message(message) => {
+            Body::Message(message, _) => {
                 let in_place = message.len() <= CHAINED
                     && self.http2.send_data_in_place(key, message.len(), true, out, &mut |out| {
                         out.extend_from_slice(message);
@@ -650,7 +655,7 @@ impl Open {
                     active.take_encoding(&list);
                 }
                 let metadata = Metadata::received(list);
-                active.call.tell(&CallEvent::InHeader { metadata: &metadata });
+                active.call.tell_head_arrived(&metadata, active.encoding, &self.peer);
                 active.call.receiver.handle_headers(metadata);
             }
             Ok(HeadersOutcome::Closed { result, .. }) => {
@@ -677,16 +682,25 @@ impl Open {
             match active.grammar.handle_data(&mut rest) {
                 Ok(None) => break,
                 Ok(Some(message)) => {
-                    active.call.tell(&CallEvent::InPayload { octets: message.payload.len() });
                     large_messages::remember(turn, &message.payload);
-                    let octets = message.payload.len() + PREFIX_LEN;
+                    let compressed_length = message.payload.len();
+                    let octets = compressed_length + PREFIX_LEN;
                     let delivered = match active.encoding.filter(|_| message.compressed) {
-                        None => active.call.receiver.handle_message(message.payload, octets),
+                        None => {
+                            let receiver = &active.call.receiver;
+                            receiver.handle_message(message.payload, octets).map(|()| Some(compressed_length))
+                        }
                         Some(encoding) => active.deliver_compressed(message, encoding, octets),
                     };
-                    if let Err(status) = delivered {
-                        let code = ErrorCode::CANCEL;
-                        return self.violate(turn, out, index, Violation { status, code });
+                    match delivered {
+                        Ok(length) => {
+                            let size = MessageSize::new(length, compressed_length);
+                            active.call.tell(&CallEvent::InPayload { size });
+                        }
+                        Err(status) => {
+                            let code = ErrorCode::CANCEL;
+                            return self.violate(turn, out, index, Violation { status, code });
+                        }
                     }
                 }
                 Err(violation) => return self.violate(turn, out, index, violation),

@@ -134,10 +134,12 @@ impl<T: Send> Receiver for UnaryReceiver<T> {
         Ok(())
     }
 
-    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
-        self.handle_message(Payload::Owned(message.decompress()?), octets)?;
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<Option<usize>, Status> {
+        let message = message.decompress()?;
+        let length = message.len();
+        self.handle_message(Payload::Owned(message), octets)?;
         self.lock().was_compressed = true;
-        Ok(())
+        Ok(Some(length))
     }
 
     fn handle_end(&self, result: Result<Metadata, Status>) {

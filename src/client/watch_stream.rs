@@ -98,7 +98,7 @@ impl WatchStream {
             credentials: None,
             encoding: None,
             rare: None,
-            body: Body::Message(framed(&request)),
+            body: Body::Message(framed(&request), request.encoded_len()),
             receiver: WatchStream {
                 control: Arc::downgrade(control),
                 connection,

@@ -159,7 +159,8 @@ impl Connection {
             session.handle_start(turn);
         }
         let Some(tls) = &mut self.tls else {
-            self.open(turn, Peer::new(peer, self.level));
+            let peer = Peer::new(peer, self.socket.local_address(), self.level);
+            self.open(turn, peer);
             return Next::Wait;
         };
         self.phase = Phase::Handshaking;
@@ -326,7 +327,8 @@ impl Connection {
         let result = tls.decrypt(&mut buffers.octets[..filled], plain);
         if self.phase == Phase::Handshaking && tls.is_established() {
             // On an error of what follows the handshake, that error is the one to tell.
-            match self.peer.clone().map(|address| tls.peer(address)) {
+            let local = self.socket.local_address();
+            match self.peer.clone().map(|address| tls.peer(address, local)) {
                 Some(Ok(peer)) => {
                     self.peer = None;
                     self.open(turn, peer);

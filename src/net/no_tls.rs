@@ -46,7 +46,7 @@ impl TlsStream {
         match *self {}
     }
 
-    pub(super) fn peer(&mut self, _: PeerAddress) -> io::Result<Peer> {
+    pub(super) fn peer(&mut self, _: PeerAddress, _: Option<PeerAddress>) -> io::Result<Peer> {
         match *self {}
     }
 

@@ -17,12 +17,14 @@ pub struct Peer {
 
 struct Facts {
     address: PeerAddress,
+    /// The address of this end, where the system says it.
+    local: Option<PeerAddress>,
     level: SecurityLevel,
     #[cfg(feature = "tls")]
     tls: Option<TlsInfo>,
 }
 
-/// The address of a [`Peer`].
+/// The address of a [`Peer`], or of this end of the connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PeerAddress {
@@ -44,9 +46,10 @@ pub enum SecurityLevel {
 }
 
 impl Peer {
-    pub(super) fn new(address: PeerAddress, level: SecurityLevel) -> Self {
+    pub(super) fn new(address: PeerAddress, local: Option<PeerAddress>, level: SecurityLevel) -> Self {
         let facts = Facts {
             address,
+            local,
             level,
             #[cfg(feature = "tls")]
             tls: None,
@@ -55,14 +58,20 @@ impl Peer {
     }
 
     #[cfg(feature = "tls")]
-    pub(super) fn secured(address: PeerAddress, tls: TlsInfo) -> Self {
+    pub(super) fn secured(address: PeerAddress, local: Option<PeerAddress>, tls: TlsInfo) -> Self {
         let level = SecurityLevel::PrivacyAndIntegrity;
-        Peer { facts: Arc::new(Facts { address, level, tls: Some(tls) }) }
+        Peer { facts: Arc::new(Facts { address, local, level, tls: Some(tls) }) }
     }
 
     /// Where the peer is.
     pub fn address(&self) -> &PeerAddress {
         &self.facts.address
+    }
+
+    /// Where this end of the connection is; of a server that listens at all addresses it is the one that was called.
+    /// `None` if the system did not say.
+    pub fn local_address(&self) -> Option<&PeerAddress> {
+        self.facts.local.as_ref()
     }
 
     /// What the connection protects its octets from.
@@ -112,7 +121,8 @@ impl fmt::Display for Peer {
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Peer");
-        debug.field("address", &self.facts.address).field("security_level", &self.facts.level);
+        debug.field("address", &self.facts.address).field("local_address", &self.facts.local);
+        debug.field("security_level", &self.facts.level);
         #[cfg(feature = "tls")]
         debug.field("tls", &self.facts.tls);
         debug.finish()

@@ -103,6 +103,19 @@ impl Socket {
         }
     }
 
+    /// The address of this end; `None` if the system does not say it.
+    pub(crate) fn local_address(&self) -> Option<PeerAddress> {
+        match self {
+            Socket::Tcp(stream) => stream.local_addr().ok().map(PeerAddress::Tcp),
+            Socket::Unix(stream) => {
+                let local = stream.local_addr().ok()?;
+                Some(PeerAddress::Unix(local.as_pathname().map(PathBuf::from)))
+            }
+            #[cfg(test)]
+            Socket::Wire(_) => None,
+        }
+    }
+
     /// Sets the socket's options. Without one of them it is slower, not wrong, so errors are let pass.
     pub(crate) fn configure(&self, options: &SocketOptions) {
         if let Socket::Tcp(stream) = self {

@@ -12,7 +12,6 @@ use super::router::Router;
 use super::session::Acceptor;
 use super::shutdown::{GracefulStop, Phase, Sessions, Stopped};
 use super::stats::{Counters, ServerStats};
-use super::watch::Watch;
 use crate::Error;
 use crate::call::interceptor::{Chain, Interceptor};
 use crate::call::stats::{StatsHandler, StatsHandlers};
@@ -53,6 +52,8 @@ pub(super) struct Shared {
     pub(super) credentials: ServerCredentials,
     /// The trailers of calls that ended well, made once.
     pub(super) ok: Arc<HeaderList>,
+    /// `None` if there are none, which is all that most calls need to know.
+    pub(super) stats: Option<StatsHandlers>,
 }
 
 #[derive(Debug)]
@@ -134,8 +135,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Has a handler told what becomes of calls to handlers, outside of all interceptors. There may be several. Calls
-    /// that no handler gets, as those to methods that do not exist, are told of by [`Server::stats`] alone.
+    /// Has a [stats handler](crate::stats) told what becomes of calls and connections, outside of all interceptors.
+    /// There may be several.
     pub fn stats_handler(mut self, handler: impl StatsHandler) -> Self {
         self.stats.push(handler);
         self
@@ -284,12 +285,8 @@ impl ServerBuilder {
             return Err(error);
         }
         let mut router = self.router;
-        let mut chain = self.interceptors;
-        if !self.stats.is_empty() {
-            chain.push_front(Watch::new(self.stats));
-        }
-        if !chain.is_empty() {
-            router.intercept(&Arc::new(chain));
+        if !self.interceptors.is_empty() {
+            router.intercept(&Arc::new(self.interceptors));
         }
         let encodings = self.encodings.build().map_err(|why| Error::Option { option: "compression", why })?;
         let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
@@ -306,6 +303,7 @@ impl ServerBuilder {
             counters: Counters::default(),
             credentials,
             ok: trailers::ok_template(),
+            stats: Some(self.stats).filter(|stats| !stats.is_empty()),
         });
         let mut server = Server { engine, shared, listeners: Vec::new() };
         server.listen_address(address)?;

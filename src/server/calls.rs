@@ -8,6 +8,7 @@ use lariat_frame::hpack::HeaderList;
 use lariat_http2::StreamKey;
 
 use super::invocation::{CallCompression, Invocation};
+use super::watch::Watched;
 use crate::call::{CancellationToken, OutboundStream, Received, Receiver};
 use crate::net::{Peer, TimerId};
 use crate::rpc::{ServerCall, Status};
@@ -27,6 +28,8 @@ pub(super) struct Call {
     pub(super) outbound: Option<Arc<OutboundStream>>,
     /// The handler's outcome, while messages it sent before wait for the client's window.
     pub(super) ended: Option<Result<(), Status>>,
+    /// Who wants to know of it.
+    pub(super) watched: Option<Box<Watched>>,
 }
 
 /// A place for a call. What can serve one call after the other stays in it.

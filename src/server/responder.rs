@@ -8,6 +8,8 @@ use lariat_frame::{ErrorCode, WriteBuf};
 use lariat_http2::{Connection, HeaderBlock, SendError, StreamKey};
 
 use super::invocation::CallCompression;
+use super::watch::Watched;
+use crate::call::stats::MessageSize;
 use crate::call::{Chosen, EncodingId, Encodings, Response};
 use crate::rpc::{
     Codec, Metadata, PREFIX_LEN, Status, check_send_len, frame_message, message_prefix, response_head,
@@ -34,6 +36,8 @@ pub(super) struct Responder<'a> {
     pub(super) compression: CallCompression,
     /// How a streaming response ended; its trailers follow when its messages are sent.
     pub(super) ended: Option<Result<(), Status>>,
+    /// Who wants to know what is sent, until the end.
+    pub(super) watched: &'a mut Option<Box<Watched>>,
 }
 
 impl Responder<'_> {
@@ -73,6 +77,9 @@ impl Responder<'_> {
             // What most responses are: three frames in one go.
             let response = lariat_http2::Response { head: self.head, len: framed, trailers: self.ok };
             if self.http2.send_response_in_place(self.key, response, self.out, &mut append) {
+                if self.watched.is_some() {
+                    self.tell_response(size);
+                }
                 return;
             }
         }
@@ -87,6 +94,7 @@ impl Responder<'_> {
             // An error means that the stream is gone, of which the session has an event.
             let _ = self.http2.send_data(self.key, buffer.into(), false, self.out);
         }
+        self.tell_message(MessageSize::plain(size));
         self.send_trailers(&Ok(trailers));
     }
 
@@ -102,9 +110,11 @@ impl Responder<'_> {
     fn respond_encoded<C: Codec<T>, T>(&mut self, response: Response<T>, id: EncodingId, compress: bool) {
         let (message, metadata, trailers) = response.into_parts();
         let limit = self.max_send_message_size;
+        let mut size = 0;
         let framed = catch_unwind(AssertUnwindSafe(|| {
             let mut octets = Vec::new();
-            if !compress || C::encoded_len(&message) == 0 {
+            size = C::encoded_len(&message);
+            if !compress || size == 0 {
                 return frame_message::<C, T>(&message, limit, &mut octets).map(|()| octets);
             }
             C::encode(&message, &mut octets);
@@ -114,8 +124,10 @@ impl Responder<'_> {
         match framed.unwrap_or_else(panicked) {
             Ok(framed) => {
                 if self.send_head(&metadata, Some(id)) {
+                    let size = MessageSize::new(Some(size), framed.len().saturating_sub(PREFIX_LEN));
                     // An error means that the stream is gone, of which the session has an event.
                     let _ = self.http2.send_data(self.key, framed.into(), false, self.out);
+                    self.tell_message(size);
                     self.send_trailers(&Ok(trailers));
                 }
             }
@@ -132,12 +144,14 @@ impl Responder<'_> {
     pub(super) fn fail(&mut self, status: &Status) {
         let mut fields = HeaderList::new();
         trailers::write(status, &mut fields);
-        self.send_block(HeaderBlock { template: Some(self.head), fields: Some(&fields) }, true);
+        if self.send_block(HeaderBlock { template: Some(self.head), fields: Some(&fields) }, true) {
+            self.tell_end(Err(status));
+        }
     }
 
     /// Writes the response's head. False if it is too large for the client: that was told, and the call is over.
     pub(super) fn send_head(&mut self, metadata: &Metadata, encoding: Chosen) -> bool {
-        if metadata.is_empty() && encoding.is_none() {
+        let sent = if metadata.is_empty() && encoding.is_none() {
             self.send_block(HeaderBlock::from(self.head), false)
         } else {
             let mut fields = HeaderList::new();
@@ -146,25 +160,52 @@ impl Responder<'_> {
             }
             metadata.write_to(&mut fields);
             self.send_block(HeaderBlock { template: Some(self.head), fields: Some(&fields) }, false)
+        };
+        if sent && let Some(watched) = self.watched {
+            watched.tell_head_sent(metadata, encoding.map(|id| self.encodings.name(id)));
         }
+        sent
     }
 
     /// Writes the trailers, behind everything sent before.
     pub(super) fn send_trailers(&mut self, result: &Result<Metadata, Status>) {
-        match result {
-            Ok(metadata) if metadata.is_empty() => {
-                self.send_block(HeaderBlock::from(self.ok), true);
-            }
+        let sent = match result {
+            Ok(metadata) if metadata.is_empty() => self.send_block(HeaderBlock::from(self.ok), true),
             Ok(metadata) => {
                 let mut fields = HeaderList::new();
                 metadata.write_to(&mut fields);
-                self.send_block(HeaderBlock { template: Some(self.ok), fields: Some(&fields) }, true);
+                self.send_block(HeaderBlock { template: Some(self.ok), fields: Some(&fields) }, true)
             }
             Err(status) => {
                 let mut fields = HeaderList::new();
                 trailers::write(status, &mut fields);
-                self.send_block(HeaderBlock::from(&fields), true);
+                self.send_block(HeaderBlock::from(&fields), true)
             }
+        };
+        if sent {
+            self.tell_end(result.as_ref());
+        }
+    }
+
+    /// A whole response of this size is sent, without metadata.
+    #[cold]
+    fn tell_response(&mut self, size: usize) {
+        if let Some(watched) = self.watched {
+            watched.tell_head_sent(&Metadata::new(), None);
+        }
+        self.tell_message(MessageSize::plain(size));
+        self.tell_end(Ok(&Metadata::new()));
+    }
+
+    fn tell_message(&mut self, size: MessageSize) {
+        if let Some(watched) = self.watched {
+            watched.tell_message_sent(size);
+        }
+    }
+
+    fn tell_end(&mut self, result: Result<&Metadata, &Status>) {
+        if let Some(watched) = self.watched.take() {
+            watched.tell_trailers_sent(result);
         }
     }
 
@@ -186,6 +227,7 @@ impl Responder<'_> {
         ));
         let mut fields = HeaderList::new();
         trailers::write(&status, &mut fields);
+        self.tell_end(Err(&status));
         let block = HeaderBlock { template: Some(self.head), fields: Some(&fields) };
         if self.http2.send_headers(self.key, block, true, self.out).is_err() {
             self.http2.reset(self.key, ErrorCode::INTERNAL_ERROR, self.out);

@@ -16,7 +16,9 @@ use super::invocation::{CallCompression, Invocation, Start, Started};
 use super::responder::Responder;
 use super::shutdown::Phase;
 use super::stats::Counted;
-use crate::call::{CallContext, CompressedMessage, Link, large_messages};
+use super::watch::Watched;
+use crate::call::stats::{ConnectionBegin, WatchedConnection};
+use crate::call::{CallContext, CompressedMessage, Link, MethodKind, large_messages};
 use crate::net::{
     CloseReason, LazyTimer, Note, Peer, PeerAddress, Security, Session, SessionFactory, SessionState, Turn,
 };
@@ -102,6 +104,8 @@ struct Open {
     rest_timer: LazyTimer,
     /// What the server's statistics have of this connection already.
     counted: Counted,
+    /// Who wants to know of the connection.
+    _watched: Option<WatchedConnection>,
 }
 
 /// What the head of a request says, for a list of headers that comes again and again.
@@ -115,7 +119,7 @@ struct KnownRoute {
 impl Call {
     #[inline]
     fn responder<'a>(
-        &self,
+        &'a mut self,
         http2: &'a mut Connection,
         shared: &'a Shared,
         out: &'a mut WriteBuf,
@@ -130,6 +134,7 @@ impl Call {
             encodings: &shared.encodings,
             compression: self.compression,
             ended: None,
+            watched: &mut self.watched,
         }
     }
 }
@@ -157,6 +162,8 @@ impl Session for ServerSession {
         let phase = self.shared.sessions.phase();
         let seed = self.id ^ u64::from(std::process::id()) << 32;
         let http2 = Connection::server(Arc::clone(&self.shared.http2), turn.now, seed, out);
+        let begin = ConnectionBegin { is_client: false, peer: &peer };
+        let watched = self.shared.stats.as_ref().and_then(|handlers| handlers.begin_connection(&begin));
         let mut open = Open {
             shared: Arc::clone(&self.shared),
             http2,
@@ -169,6 +176,7 @@ impl Session for ServerSession {
             timer: LazyTimer::new(CONNECTION_SLOT),
             rest_timer: LazyTimer::new(REST_SLOT),
             counted: Counted::default(),
+            _watched: watched,
         };
         open.enter_phase(turn, out, phase);
         self.open = Some(open);
@@ -337,16 +345,21 @@ impl Open {
             Some(known) => (known.route, known.timeout, known.compression),
             None => match self.find_route(&headers, repeated) {
                 Ok(found) => found,
-                Err(rejection) => return self.reject(out, key, rejection),
+                Err(rejection) => return self.reject(out, key, rejection, &headers),
             },
         };
         let deadline = timeout.and_then(|timeout| turn.now.checked_add(timeout));
-        let streaming = self.shared.router.route(route).handler.kind().has_streaming_request();
+        let kind = self.shared.router.route(route).handler.kind();
+        let streaming = kind.has_streaming_request();
         let requests = if streaming { Cardinality::Many } else { Cardinality::One };
         let mut grammar = ServerCall::new(requests, self.shared.options.max_receive_message_size);
         if compression.request.is_some() {
             grammar.accept_compressed();
         }
+        let watched = self.shared.stats.as_ref().and_then(|handlers| {
+            let compression = compression.request.map(|id| self.shared.encodings.name(id));
+            Watched::begin(handlers, &headers, kind, compression, &self.peer)
+        });
         let index = self.calls.insert(Call {
             key,
             route,
@@ -359,6 +372,7 @@ impl Open {
             inbound: None,
             outbound: None,
             ended: None,
+            watched,
         });
         self.http2.set_token(key, index);
         if let Some(deadline) = deadline {
@@ -378,8 +392,24 @@ impl Open {
 
     /// Answers a request that is no call.
     #[cold]
-    fn reject(&mut self, out: &mut WriteBuf, key: StreamKey, rejection: Rejection) {
+    fn reject(
+        &mut self,
+        out: &mut WriteBuf,
+        key: StreamKey,
+        rejection: Rejection,
+        headers: &Arc<HeaderList>,
+    ) {
         self.shared.counters.count(|stats| stats.requests_rejected += 1);
+        if let Some(handlers) = &self.shared.stats
+            && let Ok(head) = RequestHead::parse(headers)
+        {
+            let compression = head.encoding.and_then(|name| std::str::from_utf8(name).ok());
+            let watched =
+                Watched::begin(handlers, headers, MethodKind::BidiStreaming, compression, &self.peer);
+            if let Some(watched) = watched {
+                watched.tell_trailers_sent(Err(&rejection.status));
+            }
+        }
         let mut fields = HeaderList::new();
         rejection.write_to(&mut fields);
         let head = HeaderBlock::from(&fields);
@@ -477,7 +507,12 @@ impl Open {
             let delivered = match call.grammar.handle_data(&mut rest) {
                 Ok(Some(message)) => {
                     large_messages::remember(turn, &message.payload);
-                    let octets = message.payload.len() + PREFIX_LEN;
+                    let compressed_length = message.payload.len();
+                    let octets = compressed_length + PREFIX_LEN;
+                    if let Some(watched) = &mut call.watched {
+                        let length = (!message.compressed).then_some(compressed_length);
+                        watched.tell_message_arrived(length, compressed_length);
+                    }
                     match call.compression.request.filter(|_| message.compressed) {
                         None => inbound.handle_message(message.payload, octets),
                         Some(encoding) => {
@@ -487,7 +522,7 @@ impl Open {
                                 encoding,
                                 limit: self.shared.options.max_receive_message_size,
                             };
-                            inbound.handle_compressed(message, octets)
+                            inbound.handle_compressed(message, octets).map(drop)
                         }
                     }
                 }
@@ -534,11 +569,17 @@ impl Open {
         let Some(call) = &mut place.call else { return };
         let Some(headers) = call.headers.take() else { return };
         let mut payload = message.payload;
+        let compressed_length = payload.len();
         if message.compressed {
             payload = match self.shared.decompress(call.compression.request, &payload) {
                 Ok(payload) => payload,
                 Err(status) => return self.fail_call(turn, out, index, &status),
             };
+        }
+        if let Some(watched) = &mut call.watched
+            && !self.shared.router.route(call.route).handler.kind().has_streaming_request()
+        {
+            watched.tell_message_arrived(Some(payload.len()), compressed_length);
         }
         let (route, deadline) = (call.route, call.deadline);
         let received = place.receive(&self.peer, deadline);
@@ -567,6 +608,9 @@ impl Open {
             catch_unwind(AssertUnwindSafe(|| run.start(start, &mut started, &mut cx, &mut responder)));
         let ended = responder.ended.take();
         (call.inbound, call.outbound) = (started.inbound, started.outbound);
+        if let (Some(outbound), Some(_)) = (&call.outbound, &call.watched) {
+            outbound.note_sizes();
+        }
         match polled {
             Ok(Ok(poll)) => self.handle_polled(turn, out, index, run, poll, ended),
             Ok(Err(status)) => self.fail_call(turn, out, index, &status),
@@ -642,10 +686,15 @@ impl Open {
             let status = Status::internal("the response headers are larger than the client accepts");
             return self.cancel_call(turn, index, status);
         }
-        if !outbound.pump(responder.http2, call.key, false, responder.out) {
+        let is_drained = outbound.pump(responder.http2, responder.key, false, responder.out);
+        if let Some(watched) = responder.watched {
+            outbound.take_sizes().into_iter().for_each(|size| watched.tell_message_sent(size));
+        }
+        if !is_drained {
             return;
         }
         let Some(result) = call.ended.take() else { return };
+        let mut responder = call.responder(&mut self.http2, &self.shared, out);
         let trailers = outbound.take_trailers();
         let result = match result {
             Ok(()) => Ok(trailers),
@@ -668,10 +717,11 @@ impl Open {
     /// Ends a call by an error of the library: whatever its handler does is dropped.
     fn fail_call(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: u32, status: &Status) {
         let Some(call) = self.calls.get_mut(index) else { return };
+        let headers_sent = call.outbound.as_ref().is_some_and(|outbound| outbound.headers_sent());
         let mut responder = call.responder(&mut self.http2, &self.shared, out);
-        match &call.outbound {
-            Some(outbound) if outbound.headers_sent() => responder.send_trailers(&Err(status.clone())),
-            _ => responder.fail(status),
+        match headers_sent {
+            true => responder.send_trailers(&Err(status.clone())),
+            false => responder.fail(status),
         }
         self.cancel_call(turn, index, status.clone());
     }
@@ -683,6 +733,9 @@ impl Open {
         let Some(call) = &mut place.call else { return };
         if let Some(inbound) = &call.inbound {
             inbound.handle_end(Err(status.clone()));
+        }
+        if let Some(watched) = call.watched.take() {
+            watched.end(&status);
         }
         if let Some(outbound) = &call.outbound {
             outbound.close(status);

@@ -1,103 +1,74 @@
-//! Tells stats handlers what becomes of calls: the outermost interceptor of a server that has any.
+//! Tells stats handlers what becomes of a server's calls.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use crate::call::interceptor::{EncodedMessage, Interceptor, Messages, Next};
-use crate::call::stats::{Begin, CallEvent, CallStats, StatsHandlers};
-use crate::call::{Request, Response};
+use lariat_frame::hpack::HeaderList;
+
+use crate::call::MethodKind;
+use crate::call::stats::{Begin, CallEvent, CallStats, MessageSize, StatsHandlers};
+use crate::net::Peer;
 use crate::rpc::{Metadata, Status};
 
-pub(super) struct Watch {
-    handlers: StatsHandlers,
-}
-
-impl Watch {
-    pub(super) fn new(handlers: StatsHandlers) -> Self {
-        Watch { handlers }
-    }
-
-    fn begin(&self, next: &Next<'_>) -> Option<Watched> {
-        let stats = self.handlers.begin(&Begin::new(next.path(), next.kind()))?;
-        Some(Watched { stats: Arc::new(Mutex::new(stats)), ended: false })
-    }
-}
-
-impl Interceptor for Watch {
-    async fn unary(
-        &self,
-        request: Request<EncodedMessage>,
-        next: Next<'_>,
-    ) -> Result<Response<EncodedMessage>, Status> {
-        let Some(mut watched) = self.begin(&next) else { return next.unary(request).await };
-        watched.tell(&CallEvent::InHeader { metadata: request.metadata() });
-        watched.tell(&CallEvent::InPayload { octets: request.message().len() });
-        let result = next.unary(request).await;
-        if let Ok(response) = &result {
-            watched.tell(&CallEvent::OutHeader { metadata: response.metadata() });
-            watched.tell(&CallEvent::OutPayload { octets: response.message().len() });
-        }
-        watched.end(result.as_ref().map(|_| ()));
-        result
-    }
-
-    async fn stream(
-        &self,
-        request: Request<()>,
-        messages: Messages,
-        next: Next<'_>,
-    ) -> Result<Metadata, Status> {
-        let Some(mut watched) = self.begin(&next) else { return next.stream(request, messages).await };
-        watched.tell(&CallEvent::InHeader { metadata: request.metadata() });
-        let [requests, headers, responses] = [(); 3].map(|()| Arc::clone(&watched.stats));
-        let messages = messages
-            .map_requests(move |message| {
-                lock(&requests).handle(&CallEvent::InPayload { octets: message.len() });
-                Ok(message)
-            })
-            .map_headers(move |metadata| {
-                lock(&headers).handle(&CallEvent::OutHeader { metadata: &metadata });
-                Ok(metadata)
-            })
-            .map_responses(move |message| {
-                lock(&responses).handle(&CallEvent::OutPayload { octets: message.len() });
-                Ok(message)
-            });
-        let result = next.stream(request, messages).await;
-        watched.end(result.as_ref().map(|_| ()));
-        result
-    }
-}
-
-/// A call somebody wants to know of.
-struct Watched {
-    stats: Arc<Mutex<Box<dyn CallStats>>>,
+/// A call that somebody wants to know of. However it ends, they are told that it has.
+pub(super) struct Watched {
+    stats: Box<dyn CallStats>,
+    peer: Peer,
+    /// The end was told.
     ended: bool,
 }
 
 impl Watched {
-    fn tell(&self, event: &CallEvent<'_>) {
-        lock(&self.stats).handle(event);
+    /// A call begins with this head, whose messages are compressed by this. `None` if nobody wants to know.
+    pub(super) fn begin(
+        handlers: &StatsHandlers,
+        headers: &Arc<HeaderList>,
+        kind: MethodKind,
+        compression: Option<&str>,
+        peer: &Peer,
+    ) -> Option<Box<Watched>> {
+        let metadata = Metadata::received(Arc::clone(headers));
+        let stats = handlers.begin(&Begin::at_server(metadata.path().unwrap_or_default(), kind))?;
+        let mut watched = Box::new(Watched { stats, peer: peer.clone(), ended: false });
+        watched.stats.handle(&CallEvent::InHeader { metadata: &metadata, compression, peer });
+        Some(watched)
     }
 
-    fn end(&mut self, status: Result<(), &Status>) {
+    pub(super) fn tell_message_arrived(&mut self, length: Option<usize>, compressed_length: usize) {
+        let size = MessageSize::new(length, compressed_length);
+        self.stats.handle(&CallEvent::InPayload { size });
+    }
+
+    pub(super) fn tell_head_sent(&mut self, metadata: &Metadata, compression: Option<&str>) {
+        let peer = &self.peer;
+        self.stats.handle(&CallEvent::OutHeader { metadata, compression, peer });
+    }
+
+    pub(super) fn tell_message_sent(&mut self, size: MessageSize) {
+        self.stats.handle(&CallEvent::OutPayload { size });
+    }
+
+    /// The trailers are sent: these, or those of a call that failed.
+    pub(super) fn tell_trailers_sent(mut self, result: Result<&Metadata, &Status>) {
+        let metadata = result.unwrap_or_else(|status| status.metadata());
+        self.stats.handle(&CallEvent::OutTrailer { metadata });
+        self.tell_end(result.map(|_| ()));
+    }
+
+    /// The call ends and sends nothing.
+    pub(super) fn end(mut self, status: &Status) {
+        self.tell_end(Err(status));
+    }
+
+    fn tell_end(&mut self, status: Result<(), &Status>) {
         self.ended = true;
-        self.tell(&CallEvent::OutTrailer);
-        self.tell(&CallEvent::End { status });
+        self.stats.handle(&CallEvent::End { status });
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
         if !self.ended {
-            let status = match std::thread::panicking() {
-                true => Status::internal("the handler panicked"),
-                false => Status::cancelled("the call was cancelled, or its deadline passed"),
-            };
-            self.tell(&CallEvent::End { status: Err(&status) });
+            self.tell_end(Err(&Status::cancelled("the connection of the call was given up")));
         }
     }
-}
-
-fn lock(stats: &Mutex<Box<dyn CallStats>>) -> MutexGuard<'_, Box<dyn CallStats>> {
-    stats.lock().unwrap_or_else(PoisonError::into_inner)
 }

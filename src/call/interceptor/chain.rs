@@ -151,11 +151,6 @@ impl Chain {
         self.interceptors.push(Arc::new(interceptor));
     }
 
-    /// Adds one outside of those that are there.
-    pub(crate) fn push_front(&mut self, interceptor: impl Interceptor) {
-        self.interceptors.insert(0, Arc::new(interceptor));
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.interceptors.is_empty()
     }

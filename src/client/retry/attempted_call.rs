@@ -75,7 +75,7 @@ impl AttemptedCall {
         let buffer = call.rare.as_ref().and_then(|rare| rare.retry_buffer_size).unwrap_or(limits.buffer);
         let outbound = match &call.body {
             Body::Stream(outbound) => Some(Arc::clone(outbound)),
-            Body::Message(_) => None,
+            Body::Message(..) => None,
         };
         let state = State {
             is_hedged: matches!(policy, Some(AttemptPolicy::Hedging(_))),
@@ -191,7 +191,7 @@ impl AttemptedCall {
             encoding: call.encoding,
             rare: None,
             body: match &call.body {
-                Body::Message(message) => Body::Message(message.clone()),
+                Body::Message(message, length) => Body::Message(message.clone(), *length),
                 Body::Stream(outbound) => Body::Stream(outbound.copy()),
             },
             receiver: AttemptReceiver {
@@ -453,10 +453,10 @@ impl Receiver for AttemptReceiver {
         }
     }
 
-    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<(), Status> {
+    fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<Option<usize>, Status> {
         match self.is_committed() {
             true => self.call.user.handle_compressed(message, octets),
-            false => Ok(()),
+            false => Ok(None),
         }
     }
 

@@ -179,12 +179,16 @@ impl TlsStream {
     }
 
     /// The peer as the handshake has shown it. An error if it does not speak HTTP/2.
-    pub(in crate::net) fn peer(&mut self, address: PeerAddress) -> io::Result<Peer> {
+    pub(in crate::net) fn peer(
+        &mut self,
+        address: PeerAddress,
+        local: Option<PeerAddress>,
+    ) -> io::Result<Peer> {
         if self.state().alpn_protocol() != Some(ALPN) {
             self.close();
             return Err(failure::without_alpn(self.is_client()));
         }
-        Ok(Peer::secured(address, TlsInfo::new(self.state())))
+        Ok(Peer::secured(address, local, TlsInfo::new(self.state())))
     }
 
     /// Whether the peer has said that it sends no more. An end of the octets without that is a truncation.
