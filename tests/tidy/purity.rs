@@ -12,7 +12,7 @@ const PURE: [&str; 14] = [
     "src/rpc/",
     "src/client/backoff.rs",
     "src/client/balancer/",
-    "src/client/core.rs",
+    "src/client/core/",
     "src/client/random.rs",
     "src/client/resolver/schedule.rs",
     "src/client/service_config/",
