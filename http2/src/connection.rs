@@ -335,6 +335,13 @@ impl Connection {
         self.streams.len()
     }
 
+    /// Client: how many streams the server allows at once (SETTINGS_MAX_CONCURRENT_STREAMS, RFC 9113 §5.1.2). Before
+    /// its SETTINGS, what is assumed.
+    #[inline]
+    pub fn max_concurrent_streams(&self) -> usize {
+        self.peer.max_concurrent_streams
+    }
+
     /// Octets of DATA that wait for credit or room, on all streams.
     pub fn queued(&self) -> usize {
         self.queued

@@ -14,7 +14,7 @@ use super::backoff::{BackoffConfig, LONGEST_WAIT};
 use super::balancer::{self, BalancerBuilder};
 use super::connectivity::ConnectivityState;
 use super::control::{Control, ControlTask, Input, Plan};
-use super::core::{Config, Core};
+use super::core::{Config, Core, MAX_CONNECTIONS_PER_SUBCHANNEL};
 use super::dialer::{Dialer, HttpProxy};
 use super::interception::{self, Wire};
 use super::method::Method;
@@ -92,6 +92,7 @@ pub struct ChannelBuilder {
     ignore_resolver_config: bool,
     health_checking: bool,
     refresh_interval: Option<Duration>,
+    max_connections_per_subchannel: u32,
     dialer: Option<Arc<dyn Dialer>>,
     proxy_from_environment: bool,
 }
@@ -121,6 +122,7 @@ impl Channel {
             ignore_resolver_config: false,
             health_checking: true,
             refresh_interval: None,
+            max_connections_per_subchannel: MAX_CONNECTIONS_PER_SUBCHANNEL,
             dialer: None,
             proxy_from_environment: false,
         }
@@ -652,6 +654,13 @@ impl ChannelBuilder {
         self
     }
 
+    /// The most connections of one subchannel that a service config may ask for (`maxConnectionsPerSubchannel`, gRFC
+    /// A105). Default: 10. How many there are is the service config's choice, which by default is one.
+    pub fn max_connections_per_subchannel(mut self, connections: u32) -> Self {
+        self.max_connections_per_subchannel = connections;
+        self
+    }
+
     /// Does not watch the health of backends, whatever the service config says.
     pub fn disable_health_checking(mut self) -> Self {
         self.health_checking = false;
@@ -723,6 +732,7 @@ impl ChannelBuilder {
             ignore_resolver_config: self.ignore_resolver_config,
             health_checking: self.health_checking,
             refresh_interval: self.refresh_interval,
+            max_connections_per_subchannel: self.max_connections_per_subchannel,
             backoff: self.backoff,
             min_connect_timeout: self.min_connect_timeout,
             idle_timeout: self.idle_timeout,

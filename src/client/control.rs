@@ -20,6 +20,7 @@ use super::resolver::{Registry, Resolution, ResolutionSender, ResolutionSink, Re
 use super::retry::{AttemptLimits, AttemptedCall, SharedBucket, TokenBucket};
 use super::service_config::RetryThrottling;
 use super::session::{ClientSession, Command, ConnectionHandle};
+use super::stream_pool::{Refusal, StreamPool};
 use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchEvent, WatchRequest};
 use super::target::Target;
 use super::watch_stream::{WatchKind, WatchMethods, WatchStream};
@@ -74,13 +75,54 @@ struct Snapshot {
     throttling: Option<RetryThrottling>,
     bucket: Option<SharedBucket>,
     /// By [`SubchannelId::index`].
-    connections: Vec<Option<(SubchannelId, Arc<ConnectionHandle>)>>,
+    connections: Vec<Option<(SubchannelId, Lane)>>,
+}
+
+/// How calls get to a subchannel.
+#[derive(Clone)]
+enum Lane {
+    /// By its one connection.
+    One(Arc<ConnectionHandle>),
+    /// By one of several.
+    Pool(Arc<StreamPool>),
+}
+
+impl Lane {
+    fn send(&self, mut call: PendingCall) -> Result<(), Unsent> {
+        match self {
+            Lane::One(connection) => {
+                call.tell_picked();
+                match connection.inbox.send(Command::Open(call)) {
+                    Err(Command::Open(mut call)) => {
+                        call.was_not_sent();
+                        Err(Unsent::NoConnection(call))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Lane::Pool(pool) => pool.start(call).map_err(|refusal| match refusal {
+                Refusal::Crowded(call) => Unsent::NoStream(call, Arc::clone(pool)),
+                Refusal::Lost(mut call) => {
+                    call.was_not_sent();
+                    Unsent::NoConnection(call)
+                }
+            }),
+        }
+    }
+}
+
+/// A call that has to wait.
+enum Unsent {
+    /// For another picker.
+    NoConnection(PendingCall),
+    /// For a stream of the subchannel that was picked.
+    NoStream(PendingCall, Arc<StreamPool>),
 }
 
 impl Snapshot {
-    fn connection(&self, id: SubchannelId) -> Option<&ConnectionHandle> {
+    fn lane(&self, id: SubchannelId) -> Option<&Lane> {
         match self.connections.get(id.index()) {
-            Some(Some((other, connection))) if *other == id => Some(connection),
+            Some(Some((other, lane))) if *other == id => Some(lane),
             _ => None,
         }
     }
@@ -126,13 +168,14 @@ impl Control {
 
     /// Sends a call where the picker says, or has it wait for the control plane.
     pub(super) fn start(self: &Arc<Self>, call: PendingCall) {
-        if let Some(call) = self.try_start(call) {
-            self.take_back(call);
+        match self.try_start(call) {
+            Ok(()) => {}
+            Err(Unsent::NoConnection(call) | Unsent::NoStream(call, _)) => self.take_back(call),
         }
     }
 
     /// Sends a call where the picker says. Gives it back if it has to wait.
-    fn try_start(self: &Arc<Self>, mut call: PendingCall) -> Option<PendingCall> {
+    fn try_start(self: &Arc<Self>, mut call: PendingCall) -> Result<(), Unsent> {
         let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(configs) = &snapshot.configs
             && !call.is_configured()
@@ -142,7 +185,7 @@ impl Control {
                 Err(status) => {
                     drop(snapshot);
                     call.fail(of_control_plane(status));
-                    return None;
+                    return Ok(());
                 }
             };
             // A call without a policy counts where those are throttled that have one.
@@ -150,7 +193,7 @@ impl Control {
                 let bucket = snapshot.bucket.clone();
                 drop(snapshot);
                 AttemptedCall::start(self, call, policy, self.limits, bucket);
-                return None;
+                return Ok(());
             }
         }
         if let Some(handlers) = &self.stats
@@ -166,34 +209,27 @@ impl Control {
             }
             Pick::Queue => {
                 call.delay();
-                return Some(call);
+                return Err(Unsent::NoConnection(call));
             }
             Pick::Fail(_) if call.wait_for_ready => {
                 call.delay();
-                return Some(call);
+                return Err(Unsent::NoConnection(call));
             }
             pick @ (Pick::Fail(_) | Pick::Drop(_)) => {
                 drop(snapshot);
                 if matches!(pick, Pick::Drop(_)) {
                     call.receiver.handle_drop();
                 }
-                let (Pick::Fail(status) | Pick::Drop(status)) = pick else { return None };
+                let (Pick::Fail(status) | Pick::Drop(status)) = pick else { return Ok(()) };
                 call.fail(of_control_plane(status));
-                return None;
+                return Ok(());
             }
         };
-        let Some(connection) = snapshot.connection(id) else {
+        let Some(lane) = snapshot.lane(id) else {
             call.was_not_sent();
-            return Some(call);
+            return Err(Unsent::NoConnection(call));
         };
-        call.tell_picked();
-        match connection.inbox.send(Command::Open(call)) {
-            Err(Command::Open(mut call)) => {
-                call.was_not_sent();
-                Some(call)
-            }
-            _ => None,
-        }
+        lane.send(call)
     }
 
     /// A call needs another connection than the one it was given.
@@ -306,7 +342,10 @@ pub(super) struct ControlTask {
     plan: Plan,
     resolver: Option<Box<dyn Resolver>>,
     waiting: Vec<PendingCall>,
-    connections: HashMap<SubchannelId, (ConnectionId, Arc<ConnectionHandle>)>,
+    /// Those that the core knows.
+    connections: HashMap<ConnectionId, Arc<ConnectionHandle>>,
+    /// Of the subchannels that may have several connections.
+    pools: HashMap<SubchannelId, Arc<StreamPool>>,
     /// The streams by which backends are watched.
     watches: HashMap<(ConnectionId, WatchKind), Arc<Call<WatchStream>>>,
     /// Every connection that may still have calls, also those that the core has given up.
@@ -328,6 +367,7 @@ impl ControlTask {
             resolver: None,
             waiting: Vec::new(),
             connections: HashMap::new(),
+            pools: HashMap::new(),
             watches: HashMap::new(),
             all: Vec::new(),
             timer: None,
@@ -364,7 +404,7 @@ impl ControlTask {
             }
             self.act(turn);
         }
-        if self.released && self.waiting.is_empty() && !self.finished {
+        if self.released && !self.has_waiting() && !self.finished {
             self.close(turn, None);
             self.act(turn);
         }
@@ -372,7 +412,10 @@ impl ControlTask {
 
     fn handle_call(&mut self, turn: &mut Turn<'_>, call: PendingCall) {
         // The picker may have changed while the call was on its way here.
-        let Some(call) = self.control.try_start(call) else { return };
+        let Err(unsent) = self.control.try_start(call) else { return };
+        let call = match &unsent {
+            Unsent::NoConnection(call) | Unsent::NoStream(call, _) => call,
+        };
         let note = Note { token: turn.token, slot: WAITING_SLOT };
         let is_wanted = call.receiver.attach(Link { handle: turn.handle.clone(), note }.into());
         if let Some(deadline) = call.deadline {
@@ -381,7 +424,10 @@ impl ControlTask {
         // Both may have come about before the link and the timer were there to tell, and since the turn began.
         let now = clock::now();
         let is_over = call.has_expired(now) || !is_wanted;
-        self.waiting.push(call);
+        match unsent {
+            Unsent::NoConnection(call) => self.waiting.push(call),
+            Unsent::NoStream(call, pool) => pool.wait(call),
+        }
         if is_over {
             self.sweep(now);
         }
@@ -397,17 +443,26 @@ impl ControlTask {
     }
 
     fn handle_connection(&mut self, turn: &mut Turn<'_>, id: ConnectionId, event: ConnectionEvent) {
-        let is_lost = matches!(event, ConnectionEvent::Lost { .. });
-        if is_lost && self.connections.get(&id.subchannel()).is_some_and(|(current, _)| *current == id) {
-            self.connections.remove(&id.subchannel());
-            self.stop_watches(id);
+        if matches!(event, ConnectionEvent::Lost { .. }) {
+            self.forget(id);
         }
         self.core.handle_connection(turn.now, id, event);
     }
 
+    /// Has no more to do with a connection.
+    fn forget(&mut self, id: ConnectionId) -> Option<Arc<ConnectionHandle>> {
+        let connection = self.connections.remove(&id)?;
+        self.stop_watches(id);
+        let subchannel = id.subchannel();
+        if self.pools.get(&subchannel).is_some_and(|pool| pool.remove(id)) {
+            self.pools.remove(&subchannel);
+        }
+        Some(connection)
+    }
+
     /// Does what the core wants done.
     fn act(&mut self, turn: &mut Turn<'_>) {
-        while let Some(action) = self.core.poll_action() {
+        while let Some(action) = self.next_action(turn.now) {
             match action {
                 Action::Resolve => self.resolve(turn.now),
                 Action::StopResolver => self.resolver = None,
@@ -415,8 +470,7 @@ impl ControlTask {
                     self.connect(turn.now, id, address, deadline)
                 }
                 Action::Disconnect { id } => {
-                    self.stop_watches(id);
-                    if let Some((_, connection)) = self.connections.remove(&id.subchannel()) {
+                    if let Some(connection) = self.forget(id) {
                         let _ = connection.inbox.send(Command::Drain);
                     }
                 }
@@ -433,6 +487,18 @@ impl ControlTask {
             }
             self.timer = next.map(|time| (time, turn.set_timer(time, CORE_SLOT)));
         }
+    }
+
+    /// The next thing that the core wants done. When there is none it is told again what calls wait for.
+    fn next_action(&mut self, now: Instant) -> Option<Action> {
+        let action = self.core.poll_action();
+        if action.is_some() || self.pools.is_empty() {
+            return action;
+        }
+        for (id, _) in self.pools.iter().filter(|(_, pool)| pool.is_crowded()) {
+            self.core.handle_crowding(now, *id);
+        }
+        self.core.poll_action()
     }
 
     fn resolve(&mut self, now: Instant) {
@@ -468,9 +534,12 @@ impl ControlTask {
                 return self.core.handle_connection(now, id, lost);
             }
         };
-        let Some(handle) = self.plan.place.iter().min_by_key(|handle| handle.connections()) else { return };
+        let handle = self.plan.place.iter().min_by_key(|handle| handle.connections()).cloned();
+        let Some(handle) = handle else { return };
         let connection = Arc::new(ConnectionHandle::new(Inbox::new(handle.clone()), now));
-        self.connections.insert(id.subchannel(), (id, Arc::clone(&connection)));
+        self.connections.insert(id, Arc::clone(&connection));
+        let pooled = (self.core.max_connections() > 1 || self.pools.contains_key(&id.subchannel()))
+            .then(|| self.pool(id.subchannel()).add(id, Arc::clone(&connection)));
         self.all.retain(|other| other.strong_count() > 0);
         self.all.push(Arc::downgrade(&connection));
         let session = ClientSession::new(
@@ -480,6 +549,7 @@ impl ControlTask {
             deadline,
             Arc::clone(&self.control),
             connection,
+            pooled,
         );
         match &self.plan.dialer {
             Some(dialer) => {
@@ -520,11 +590,7 @@ impl ControlTask {
 
     /// Opens a stream on the connection, in the place of the one of its kind that may be open there.
     fn watch(&mut self, id: ConnectionId, request: &WatchRequest) {
-        let Some((_, connection)) =
-            self.connections.get(&id.subchannel()).filter(|(current, _)| *current == id)
-        else {
-            return;
-        };
+        let Some(connection) = self.connections.get(&id) else { return };
         let (kind, (stream, call)) = match request {
             WatchRequest::Health(service) => {
                 (WatchKind::Health, WatchStream::health(&self.control, &self.plan.watches, id, service))
@@ -552,8 +618,46 @@ impl ControlTask {
         self.stop_watch(id, WatchKind::Load);
     }
 
+    /// The pool of a subchannel that may have several connections.
+    fn pool(&mut self, id: SubchannelId) -> &Arc<StreamPool> {
+        self.pools.entry(id).or_insert_with(|| StreamPool::new(&self.control))
+    }
+
+    /// Makes pools for subchannels that have become allowed more than one connection.
+    fn pool_connections(&mut self) {
+        let without = |(id, _): &(&ConnectionId, _)| !self.pools.contains_key(&id.subchannel());
+        let lone: Vec<ConnectionId> = self.connections.iter().filter(without).map(|(id, _)| *id).collect();
+        for id in lone {
+            let Some(connection) = self.connections.get(&id).cloned() else { continue };
+            let pooled = self.pool(id.subchannel()).add(id, Arc::clone(&connection));
+            let _ = connection.inbox.send(Command::Pool(pooled));
+        }
+        let connections = self.lanes();
+        let mut snapshot = self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut snapshot.connections, connections);
+        drop(snapshot);
+        drop(old);
+    }
+
+    /// How calls get to each subchannel.
+    fn lanes(&self) -> Vec<Option<(SubchannelId, Lane)>> {
+        let places = self.connections.keys().map(|id| id.subchannel().index() + 1).max().unwrap_or(0);
+        let mut lanes = vec![None; places];
+        for (id, connection) in &self.connections {
+            let lane = match self.pools.get(&id.subchannel()) {
+                Some(pool) => Lane::Pool(Arc::clone(pool)),
+                None => Lane::One(Arc::clone(connection)),
+            };
+            lanes[id.subchannel().index()] = Some((id.subchannel(), lane));
+        }
+        lanes
+    }
+
     /// Calls get their configs from here from now on.
     fn configure(&mut self, configs: CallConfigs, throttling: Option<RetryThrottling>) {
+        if self.core.max_connections() > 1 {
+            self.pool_connections();
+        }
         let mut snapshot = self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner);
         // What was counted goes on to count when a resolution brings the same limits again.
         if snapshot.throttling != throttling {
@@ -566,11 +670,7 @@ impl ControlTask {
     }
 
     fn publish(&mut self, turn: &mut Turn<'_>, state: ConnectivityState, picker: Arc<dyn Picker>) {
-        let places = self.connections.keys().map(|id| id.index() + 1).max().unwrap_or(0);
-        let mut connections = vec![None; places];
-        for (id, (_, connection)) in &self.connections {
-            connections[id.index()] = Some((*id, Arc::clone(connection)));
-        }
+        let connections = self.lanes();
         let old = {
             let mut snapshot = self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner);
             let picker = std::mem::replace(&mut snapshot.picker, picker);
@@ -580,7 +680,14 @@ impl ControlTask {
         drop(old);
         self.control.set_state(state);
         for call in std::mem::take(&mut self.waiting) {
-            let Some(call) = self.control.try_start(call) else { continue };
+            let call = match self.control.try_start(call) {
+                Ok(()) => continue,
+                Err(Unsent::NoStream(call, pool)) => {
+                    pool.wait(call);
+                    continue;
+                }
+                Err(Unsent::NoConnection(call)) => call,
+            };
             // Its config may have brought it a deadline.
             if let Some(deadline) = call.deadline {
                 self.waiting_timer.arm(turn, deadline);
@@ -593,8 +700,19 @@ impl ControlTask {
         }
     }
 
+    fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty() || self.pools.values().any(|pool| pool.has_waiting())
+    }
+
+    /// The earliest deadline of those that wait.
+    fn next_deadline(&self) -> Option<Instant> {
+        let own = self.waiting.iter().filter_map(|call| call.deadline);
+        own.chain(self.pools.values().filter_map(|pool| pool.next_deadline())).min()
+    }
+
     /// Ends waiting calls whose time is over or whose caller is gone.
     fn sweep(&mut self, now: Instant) {
+        self.pools.values().for_each(|pool| pool.sweep(now));
         for call in self.waiting.extract_if(.., |call| call.has_expired(now) || call.receiver.is_abandoned())
         {
             let latest = {
@@ -620,10 +738,10 @@ impl ControlTask {
         self.idle_timer.fired();
         let Some(timeout) = self.plan.idle_timeout else { return };
         let mut idle_since = Some(self.last_demand);
-        for (_, connection) in self.connections.values() {
+        for connection in self.connections.values() {
             idle_since = idle_since.zip(connection.idle_since()).map(|(one, other)| one.max(other));
         }
-        let idle_since = idle_since.filter(|_| self.waiting.is_empty());
+        let idle_since = idle_since.filter(|_| !self.has_waiting());
         let due = idle_since.unwrap_or(turn.now) + timeout;
         if due > turn.now {
             self.idle_timer.arm(turn, due);
@@ -645,6 +763,7 @@ impl ControlTask {
                 let _ = connection.inbox.send(Command::Close(status.clone()));
             }
             self.waiting.drain(..).for_each(|call| call.fail(status.clone()));
+            self.pools.values().for_each(|pool| pool.close(&status));
         }
         for input in self.control.inbox.close() {
             if let Input::Call(call) = input {
@@ -658,6 +777,8 @@ impl Drop for ControlTask {
     fn drop(&mut self) {
         // However the task ends, nobody may go on sending it calls; those on their way learn of it by their own drop.
         drop(self.control.inbox.close());
+        let status = Status::unavailable("the engine that carried the call was stopped");
+        self.pools.values().for_each(|pool| pool.close(&status));
     }
 }
 
@@ -689,7 +810,7 @@ impl Task for ControlTask {
             _ => {
                 self.waiting_timer.fired();
                 self.sweep(turn.now);
-                if let Some(next) = self.waiting.iter().filter_map(|call| call.deadline).min() {
+                if let Some(next) = self.next_deadline() {
                     self.waiting_timer.arm(turn, next);
                 }
             }

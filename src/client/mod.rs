@@ -71,6 +71,7 @@ pub mod resolver;
 mod retry;
 pub mod service_config;
 mod session;
+mod stream_pool;
 pub mod subchannel;
 pub mod target;
 mod unary;

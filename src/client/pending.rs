@@ -23,6 +23,7 @@ use super::call_config::{CallConfig, CallConfigs};
 use super::method::Method;
 use super::picker::{CallEnd, CallObserver, PickInfo};
 use super::service_config::{AttemptPolicy, MethodConfig};
+use super::stream_pool::StreamPermit;
 
 /// What was asked for, and who waits for the answer: one allocation for all that a call is. Connections read it; what
 /// changes on the way is in the [`PendingCall`].
@@ -129,6 +130,8 @@ pub(super) struct PendingCall {
     config: Option<Box<CallConfig>>,
     /// Whom the picker wants to be told of the end.
     observer: Option<Arc<dyn CallObserver>>,
+    /// A stream of a connection in a pool, from when the call is sent there.
+    pub(super) permit: Option<StreamPermit>,
     /// Attempts by policy that were made before this one.
     previous_attempts: u32,
     /// This is the attempt once more, since no server had processed it.
@@ -180,6 +183,7 @@ impl PendingCall {
             told: false,
             config: None,
             observer: None,
+            permit: None,
             previous_attempts: 0,
             is_transparent_retry: false,
             begun: false,
@@ -268,6 +272,7 @@ impl PendingCall {
 
     /// The call was not sent where the picker said, or not processed there.
     pub(super) fn was_not_sent(&mut self) {
+        self.permit = None;
         if let Some(observer) = self.observer.take() {
             observer.handle_end(&CallEnd::UNSENT);
         }
@@ -371,6 +376,7 @@ impl PendingCall {
             told: false,
             config: self.config.clone(),
             observer: None,
+            permit: None,
             previous_attempts: previous,
             is_transparent_retry: false,
             begun: false,
@@ -399,6 +405,8 @@ impl PendingCall {
 
     fn conclude(&mut self, result: Result<Metadata, Status>) {
         self.told = true;
+        // Before the user learns of it, whose next call it may serve.
+        self.permit = None;
         if let Some(mut watched) = self.stats.take() {
             watched.stats.handle(&CallEvent::End { status: result.as_ref().map(|_| ()) });
         }

@@ -13,6 +13,7 @@ use slab::Slab;
 use super::authorization;
 use super::control::Control;
 use super::pending::{Body, PendingCall};
+use super::stream_pool::PooledConnection;
 use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::stats::{CallEvent, ConnectionBegin, MessageSize, WatchedConnection};
 use crate::call::{Carrier, Chosen, CompressedMessage, EncodingId, Link, large_messages};
@@ -48,6 +49,8 @@ const TLS_ALERT: [u8; 2] = [21, 3];
 #[derive(Debug)]
 pub(super) enum Command {
     Open(PendingCall),
+    /// The subchannel may have further connections from now on.
+    Pool(Arc<PooledConnection>),
     /// No new calls; close when those under way are done.
     Drain,
     /// Close now; calls under way end with this status.
@@ -101,6 +104,8 @@ pub(super) struct ClientSession {
     connect_deadline: Instant,
     control: Arc<Control>,
     handle: Arc<ConnectionHandle>,
+    /// Where calls come from if the subchannel may have several connections.
+    pooled: Option<Arc<PooledConnection>>,
     open: Option<Open>,
     /// The control plane knows that the connection is lost, or will not be told.
     lost: bool,
@@ -123,6 +128,8 @@ struct Open {
     /// The fields of one request that differ from call to call.
     fields: HeaderList,
     known: KnownResponse,
+    /// How many streams the pool believes there are, if there is one.
+    pool_limit: Option<usize>,
     timer: LazyTimer,
     ready_timer: Option<TimerId>,
     /// For giving memory back.
@@ -193,6 +200,7 @@ impl ClientSession {
         connect_deadline: Instant,
         control: Arc<Control>,
         handle: Arc<ConnectionHandle>,
+        pooled: Option<Arc<PooledConnection>>,
     ) -> Self {
         ClientSession {
             id,
@@ -201,6 +209,7 @@ impl ClientSession {
             connect_deadline,
             control,
             handle,
+            pooled,
             open: None,
             lost: false,
             speaks_tls: false,
@@ -229,6 +238,10 @@ impl ClientSession {
     fn handle_command(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, command: Command) {
         let Some(open) = &mut self.open else { return };
         match command {
+            Command::Open(mut call) if call.permit.is_none() && self.pooled.is_some() => {
+                call.permit = self.pooled.as_ref().map(PooledConnection::count);
+                self.handle_command(turn, out, Command::Open(call));
+            }
             // Those that wait already come first.
             Command::Open(call) if !open.waiting.is_empty() && !open.http2.is_draining() => {
                 open.wait(turn, call);
@@ -242,6 +255,15 @@ impl ClientSession {
                     }
                     self.control.take_back(call);
                 }
+            }
+            Command::Pool(pooled) => {
+                for (_, active) in &mut open.calls {
+                    active.call.permit.get_or_insert_with(|| pooled.count());
+                }
+                let returned = std::mem::take(&mut open.waiting);
+                self.pooled = Some(pooled);
+                self.tell_pool();
+                returned.into_iter().for_each(|call| self.control.take_back(call));
             }
             Command::Drain => {
                 self.lost = true;
@@ -264,6 +286,7 @@ impl ClientSession {
                 if let Some(timer) = open.ready_timer.take() {
                     turn.cancel_timer(timer);
                 }
+                self.tell_pool();
                 self.control.connection_event(self.id, ConnectionEvent::Ready);
             }
             Event::Headers { stream, token, kind, headers, repeated, end_stream } => {
@@ -322,6 +345,17 @@ impl ClientSession {
         }
     }
 
+    /// Tells the pool, if there is one, how many streams the server allows. Not before that has said it: till then the
+    /// connection takes no calls.
+    fn tell_pool(&mut self) {
+        let (Some(pooled), Some(open)) = (&self.pooled, &mut self.open) else { return };
+        let limit = open.http2.max_concurrent_streams();
+        if open.ready_timer.is_none() && open.pool_limit != Some(limit) {
+            open.pool_limit = Some(limit);
+            pooled.set_limit(limit);
+        }
+    }
+
     fn loss(&self, reason: &CloseReason) -> String {
         if self.speaks_tls {
             return "the server answered with a TLS alert: it expects TLS on this port, and the channel is plaintext"
@@ -368,6 +402,7 @@ impl Session for ClientSession {
             commands: VecDeque::new(),
             fields: HeaderList::new(),
             known: KnownResponse::default(),
+            pool_limit: None,
             timer: LazyTimer::new(CONNECTION_SLOT),
             ready_timer: Some(turn.set_timer(self.connect_deadline, READY_SLOT)),
             rest_timer: LazyTimer::new(REST_SLOT),
@@ -436,6 +471,7 @@ impl Session for ClientSession {
         while let Some(event) = self.open.as_mut().and_then(|open| open.http2.poll_event()) {
             self.handle_event(turn, out, event);
         }
+        self.tell_pool();
         let Some(open) = &mut self.open else { return };
         open.http2.poll_output(turn.now, out);
         if let Some(next) = open.http2.poll_timeout() {
@@ -482,7 +518,7 @@ impl Session for ClientSession {
         self.report_lost(loss);
         unsent.extend(self.handle.inbox.close().into_iter().filter_map(|command| match command {
             Command::Open(call) => Some(call),
-            Command::Drain | Command::Close(_) => None,
+            Command::Pool(_) | Command::Drain | Command::Close(_) => None,
         }));
         unsent.into_iter().for_each(|call| self.control.take_back(call));
     }

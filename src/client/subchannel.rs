@@ -1,4 +1,7 @@
 //! A subchannel: one address that the channel may keep connected, with the back-off between its attempts.
+//!
+//! It has one connection, or several if the service config allows that and the server's limits of concurrent streams
+//! call for it (gRFC A105). All share one back-off, and at most one is being made at a time.
 
 use super::attributes::Attributes;
 use super::backoff::{Backoff, BackoffConfig};
@@ -37,6 +40,11 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
+    #[cfg(test)]
+    pub(crate) fn for_test(subchannel: SubchannelId, attempt: u32) -> Self {
+        ConnectionId { subchannel, attempt }
+    }
+
     /// The subchannel that this connection is for.
     pub fn subchannel(self) -> SubchannelId {
         self.subchannel
@@ -128,10 +136,12 @@ pub(crate) struct Subchannel {
     attributes: Attributes,
     /// How many balancers have it.
     pub(crate) users: usize,
-    phase: Phase,
+    /// The connections that take calls, the oldest first.
+    ready: Vec<ConnectionId>,
+    attempt: Attempt,
     backoff: Backoff,
     attempts: u32,
-    /// What the streams of the connection have told.
+    /// What the streams of the oldest connection have told.
     health: Health,
     health_watch: Watch,
     /// Somebody wants to know it.
@@ -140,14 +150,14 @@ pub(crate) struct Subchannel {
     load_interval: Option<Duration>,
 }
 
+/// The making of a connection.
 #[derive(Debug)]
-enum Phase {
-    Idle,
+enum Attempt {
+    None,
     /// `delay` is the back-off that follows if this attempt fails.
-    Connecting {
+    UnderWay {
         delay: Duration,
     },
-    Ready,
     BackingOff {
         until: Instant,
         error: Arc<str>,
@@ -166,7 +176,8 @@ impl Subchannel {
             address,
             attributes,
             users: 1,
-            phase: Phase::Idle,
+            ready: Vec::new(),
+            attempt: Attempt::None,
             backoff: Backoff::new(backoff),
             attempts: 0,
             health: Health::Unknown,
@@ -189,23 +200,36 @@ impl Subchannel {
         &self.attributes
     }
 
+    /// With a connection it is ready, whatever becomes of the making of a further one.
     pub(crate) fn state(&self) -> SubchannelState {
-        match &self.phase {
-            Phase::Idle => SubchannelState::Idle,
-            Phase::Connecting { .. } => SubchannelState::Connecting,
-            Phase::Ready => SubchannelState::Ready,
-            Phase::BackingOff { error, .. } => SubchannelState::TransientFailure(Arc::clone(error)),
+        match &self.attempt {
+            _ if self.is_ready() => SubchannelState::Ready,
+            Attempt::None => SubchannelState::Idle,
+            Attempt::UnderWay { .. } => SubchannelState::Connecting,
+            Attempt::BackingOff { error, .. } => SubchannelState::TransientFailure(Arc::clone(error)),
         }
     }
 
-    /// The attempt under way or the connection that takes calls, if there is one.
-    pub(crate) fn connection(&self) -> Option<ConnectionId> {
-        match self.phase {
-            Phase::Connecting { .. } | Phase::Ready => {
-                Some(ConnectionId { subchannel: self.id, attempt: self.attempts })
-            }
-            Phase::Idle | Phase::BackingOff { .. } => None,
+    fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The connection by which the backend is watched: the oldest of those that take calls.
+    pub(crate) fn watched(&self) -> Option<ConnectionId> {
+        self.ready.first().copied()
+    }
+
+    /// The connection that is being made.
+    fn under_way(&self) -> Option<ConnectionId> {
+        match self.attempt {
+            Attempt::UnderWay { .. } => Some(ConnectionId { subchannel: self.id, attempt: self.attempts }),
+            Attempt::None | Attempt::BackingOff { .. } => None,
         }
+    }
+
+    /// The connections that take calls, and the one that is being made.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.ready.iter().copied().chain(self.under_way())
     }
 
     /// Starts an attempt if idle: its name and its deadline, which is no earlier than the back-off that would follow.
@@ -215,48 +239,80 @@ impl Subchannel {
         min_timeout: Duration,
         random: &mut Xorshift,
     ) -> Option<(ConnectionId, Instant)> {
-        let Phase::Idle = self.phase else { return None };
-        let delay = self.backoff.next_delay(random);
-        self.phase = Phase::Connecting { delay };
-        self.attempts = self.attempts.wrapping_add(1);
-        self.connection().map(|id| (id, now + min_timeout.max(delay)))
+        if self.is_ready() { None } else { self.begin_attempt(now, min_timeout, random) }
     }
 
-    /// The new state, or `None` if nothing changes because the news is of a connection already given up.
+    /// Starts to make a connection beside those that there are, of which there may be so many.
+    pub(crate) fn connect_further(
+        &mut self,
+        now: Instant,
+        min_timeout: Duration,
+        max_connections: usize,
+        random: &mut Xorshift,
+    ) -> Option<(ConnectionId, Instant)> {
+        let is_allowed = self.is_ready() && self.ready.len() < max_connections;
+        if is_allowed { self.begin_attempt(now, min_timeout, random) } else { None }
+    }
+
+    fn begin_attempt(
+        &mut self,
+        now: Instant,
+        min_timeout: Duration,
+        random: &mut Xorshift,
+    ) -> Option<(ConnectionId, Instant)> {
+        let Attempt::None = self.attempt else { return None };
+        let delay = self.backoff.next_delay(random);
+        self.attempt = Attempt::UnderWay { delay };
+        self.attempts = self.attempts.wrapping_add(1);
+        self.under_way().map(|id| (id, now + min_timeout.max(delay)))
+    }
+
+    /// The new state, or `None` if it is the one from before or the news is of a connection already given up.
     pub(crate) fn handle_connection(
         &mut self,
         now: Instant,
         id: ConnectionId,
         event: ConnectionEvent,
     ) -> Option<SubchannelState> {
-        if self.connection() != Some(id) {
-            return None;
-        }
-        match (&self.phase, event) {
-            (Phase::Connecting { .. }, ConnectionEvent::Ready) => {
-                self.phase = Phase::Ready;
+        let before = self.state();
+        let is_under_way = self.under_way() == Some(id);
+        match (&self.attempt, event) {
+            (Attempt::UnderWay { .. }, ConnectionEvent::Ready) if is_under_way => {
+                self.attempt = Attempt::None;
                 self.backoff.reset();
-                Some(SubchannelState::Ready)
+                self.ready.push(id);
             }
-            (Phase::Connecting { delay }, ConnectionEvent::Lost { reason }) => {
-                let error: Arc<str> = format!("{}: {reason}", self.address).into();
-                self.phase = Phase::BackingOff { until: now + *delay, error: Arc::clone(&error) };
-                Some(SubchannelState::TransientFailure(error))
+            (Attempt::UnderWay { delay }, ConnectionEvent::Lost { reason }) if is_under_way => {
+                let error = format!("{}: {reason}", self.address).into();
+                self.attempt = Attempt::BackingOff { until: now + *delay, error };
             }
-            (Phase::Ready, ConnectionEvent::Lost { .. }) => {
-                self.phase = Phase::Idle;
-                self.stop_watches();
-                Some(SubchannelState::Idle)
+            (_, ConnectionEvent::Lost { .. }) => {
+                self.ready.retain(|other| *other != id);
+                if !self.is_ready() {
+                    self.stop_watches();
+                }
             }
-            (Phase::Ready, ConnectionEvent::Ready) | (Phase::Idle | Phase::BackingOff { .. }, _) => None,
+            (_, ConnectionEvent::Ready) => {}
         }
+        let state = self.state();
+        (state != before).then_some(state)
+    }
+
+    /// The connection by which the backend was watched is lost, and another has taken its place: the streams to open on
+    /// that. Until they tell something, what is known holds.
+    pub(crate) fn watch_again(&mut self, service: Option<&Arc<str>>) -> [Option<WatchRequest>; 2] {
+        self.health_watch.stop();
+        self.load_watch.stop();
+        let service = service.filter(|_| self.wants_health && self.health_watch.start());
+        let interval = self.load_interval.filter(|_| self.load_watch.start());
+        [service.cloned().map(WatchRequest::Health), interval.map(WatchRequest::Load)]
     }
 
     /// Watches the health of this service from now on, or of none. What that is now, and the stream to open.
     pub(crate) fn watch_health(&mut self, service: Option<&Arc<str>>) -> (Health, Option<WatchRequest>) {
         self.wants_health = true;
         let Some(service) = service else { return (Health::Serving, None) };
-        let starts = matches!(self.phase, Phase::Ready) && self.health_watch.start();
+        let starts = self.is_ready() && self.health_watch.start();
         (self.health.clone(), starts.then(|| WatchRequest::Health(Arc::clone(service))))
     }
 
@@ -267,13 +323,13 @@ impl Subchannel {
     ) -> Option<(Health, Option<WatchRequest>)> {
         self.health_watch.stop();
         self.health = Health::Unknown;
-        (self.wants_health && matches!(self.phase, Phase::Ready)).then(|| self.watch_health(service))
+        (self.wants_health && self.is_ready()).then(|| self.watch_health(service))
     }
 
     /// Wants a load report this often at least. The stream to open.
     pub(crate) fn watch_load(&mut self, interval: Duration) -> Option<WatchRequest> {
         let is_shorter = self.load_interval.is_none_or(|current| interval < current);
-        if !matches!(self.phase, Phase::Ready) || !is_shorter {
+        if !self.is_ready() || !is_shorter {
             return None;
         }
         self.load_watch.stop();
@@ -289,7 +345,7 @@ impl Subchannel {
         event: WatchEvent,
         random: &mut Xorshift,
     ) -> Option<SubchannelEvent> {
-        if self.connection() != Some(id) {
+        if self.watched() != Some(id) {
             return None;
         }
         match event {
@@ -358,9 +414,9 @@ impl Subchannel {
     }
 
     fn back_off_end(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::BackingOff { until, .. } => Some(until),
-            _ => None,
+        match self.attempt {
+            Attempt::BackingOff { until, .. } => Some(until),
+            Attempt::None | Attempt::UnderWay { .. } => None,
         }
     }
 
@@ -368,25 +424,25 @@ impl Subchannel {
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
         let passed = self.back_off_end().is_some_and(|until| until <= now);
         if passed {
-            self.phase = Phase::Idle;
+            self.attempt = Attempt::None;
         }
-        passed
+        passed && !self.is_ready()
     }
 
     /// Forgets past failures. True if that ended a back-off, so that the subchannel is idle now.
     pub(crate) fn reset_backoff(&mut self) -> bool {
         self.backoff.reset();
-        match &mut self.phase {
-            Phase::BackingOff { .. } => {
-                self.phase = Phase::Idle;
-                true
+        match &mut self.attempt {
+            Attempt::BackingOff { .. } => {
+                self.attempt = Attempt::None;
+                !self.is_ready()
             }
             // If the attempt under way fails, another may follow at once.
-            Phase::Connecting { delay } => {
+            Attempt::UnderWay { delay } => {
                 *delay = Duration::ZERO;
                 false
             }
-            Phase::Idle | Phase::Ready => false,
+            Attempt::None => false,
         }
     }
 }

@@ -163,14 +163,19 @@ impl Balancer for PickFirst {
             return;
         };
         candidate.state = state;
+        let was_selected = matches!(self.phase, Phase::Ready(selected) if selected == id);
         match &candidate.state {
             SubchannelState::Ready => self.select(id, controller),
             SubchannelState::TransientFailure(error) => {
                 candidate.failed = true;
                 self.last_error = Some(Arc::clone(error));
-                self.attempt_failed(position, controller);
+                match was_selected {
+                    true => self.lost_with_another_attempt(controller),
+                    false => self.attempt_failed(position, controller),
+                }
             }
             SubchannelState::Idle => self.turned_idle(position, id, controller),
+            SubchannelState::Connecting if was_selected => self.lost_with_another_attempt(controller),
             SubchannelState::Connecting => {}
         }
     }
@@ -355,6 +360,12 @@ impl PickFirst {
             // In a pass each address has one attempt; the next begins when all have failed.
             Phase::Pass { .. } | Phase::Unresolved | Phase::Idle | Phase::Ready(_) => {}
         }
+    }
+
+    /// The connection in use has ended while a further one of its subchannel was being made or had failed (gRFC A105).
+    fn lost_with_another_attempt(&mut self, controller: &mut dyn Controller) {
+        controller.request_resolution();
+        self.start_pass(controller);
     }
 
     fn publish_last_error(&self, controller: &mut dyn Controller) {

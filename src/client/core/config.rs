@@ -7,6 +7,10 @@ use crate::client::service_config::ServiceConfig;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A service config that asks for more connections of a subchannel gets so many, unless the channel's builder says
+/// otherwise (gRFC A105): else it could use up the descriptors of its clients.
+pub(crate) const MAX_CONNECTIONS_PER_SUBCHANNEL: u32 = 10;
+
 /// What the control plane is configured with.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -24,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) refresh_interval: Option<Duration>,
     /// After so long a resolver that has not answered is taken to have failed.
     pub(crate) resolution_timeout: Duration,
+    /// The most connections that a service config may ask for of one subchannel.
+    pub(crate) max_connections_per_subchannel: u32,
     /// The load balancing policies that a service config may choose.
     pub(crate) policies: Registry,
     /// The policy where no service config chooses one.
@@ -47,6 +53,7 @@ impl Config {
             min_resolution_interval: Duration::from_secs(30),
             refresh_interval: None,
             resolution_timeout: Duration::from_secs(30),
+            max_connections_per_subchannel: MAX_CONNECTIONS_PER_SUBCHANNEL,
             policies: Registry::default(),
             default_policy: Policy::without_config(&(Arc::new(PickFirstBuilder) as _)),
             default_service_config: Arc::default(),

@@ -11,7 +11,7 @@ mod plane;
 mod tests;
 
 pub(crate) use action::Action;
-pub(crate) use config::Config;
+pub(crate) use config::{Config, MAX_CONNECTIONS_PER_SUBCHANNEL};
 
 use super::balancer::{Balancer, Controller, GracefulSwitch, PolicyConfig, Update};
 use super::call_config::CallConfigs;
@@ -106,6 +106,7 @@ impl Core {
         }
         let Some(config) = self.service_config.clone() else { return false };
         let configs = CallConfigs::new(&config, config_selector);
+        self.plane.limit_connections(config.max_connections_per_subchannel);
         self.plane.actions.push_back(Action::Configure(configs, config.retry_throttling));
         self.change_health_service(now, &config);
         let policy = config.load_balancing.as_ref().unwrap_or(&self.plane.config.default_policy).clone();
@@ -155,7 +156,7 @@ impl Core {
             let Some((health, request)) = subchannel.change_health_service(health_service.as_ref()) else {
                 continue;
             };
-            match (subchannel.connection(), request) {
+            match (subchannel.watched(), request) {
                 (Some(id), Some(request)) => actions.push_back(Action::Watch { id, request }),
                 (Some(id), None) => actions.push_back(Action::StopHealthWatch { id }),
                 (None, _) => {}
@@ -193,13 +194,31 @@ impl Core {
         let Some(subchannel) = self.plane.subchannel(id.subchannel()) else {
             return;
         };
-        let Some(state) = subchannel.handle_connection(now, id, event) else {
-            return;
+        let watched = subchannel.watched();
+        let state = subchannel.handle_connection(now, id, event);
+        if let (Some(_), Some(successor)) = (watched, subchannel.watched())
+            && watched != Some(successor)
+        {
+            self.plane.watch_again(successor);
+        }
+        let Some(state) = state else {
+            return self.poll_schedule(now);
         };
         self.balance(now, |balancer, controller| {
             balancer.handle_subchannel(id.subchannel(), SubchannelEvent::State(state), controller)
         });
         self.poll_schedule(now);
+    }
+
+    /// Calls wait for a stream of this subchannel, each of whose connections carries as many as its server allows
+    /// (gRFC A105). To be told again whenever something has happened and they still do.
+    pub(crate) fn handle_crowding(&mut self, now: Instant, id: SubchannelId) {
+        self.plane.connect_further(now, id);
+    }
+
+    /// How many connections a subchannel may have, by the service config and the channel's own limit.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.plane.max_connections
     }
 
     /// Time has passed.
@@ -303,7 +322,8 @@ impl Core {
             self.plane.actions.push_back(Action::StopResolver);
         }
         self.plane.by_address.clear();
-        let connections = self.plane.subchannels.drain().filter_map(|subchannel| subchannel.connection());
-        self.plane.actions.extend(connections.map(|id| Action::Disconnect { id }));
+        for subchannel in self.plane.subchannels.drain() {
+            self.plane.actions.extend(subchannel.connections().map(|id| Action::Disconnect { id }));
+        }
     }
 }

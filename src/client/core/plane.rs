@@ -29,6 +29,8 @@ pub(super) struct Plane {
     /// By address, of which there are several with different attributes at times.
     pub(super) by_address: HashMap<Address, Vec<SubchannelId>>,
     pub(super) serial: u32,
+    /// How many connections a subchannel may have.
+    pub(super) max_connections: usize,
     pub(super) actions: VecDeque<Action>,
 }
 impl Plane {
@@ -46,6 +48,7 @@ impl Plane {
             subchannels: Slab::new(),
             by_address: HashMap::new(),
             serial: 0,
+            max_connections: 1,
             actions: VecDeque::new(),
             config,
         }
@@ -59,12 +62,39 @@ impl Plane {
         self.actions.extend(id.zip(request).map(|(id, request)| Action::Watch { id, request }));
     }
 
+    /// The service config may ask for more connections than one, up to the channel's own limit (gRFC A105).
+    pub(super) fn limit_connections(&mut self, wanted: Option<u32>) {
+        let max = wanted.unwrap_or(1).min(self.config.max_connections_per_subchannel).max(1);
+        self.max_connections = usize::try_from(max).unwrap_or(usize::MAX);
+    }
+
+    /// Starts to make one more connection of a subchannel that has some.
+    pub(super) fn connect_further(&mut self, now: Instant, id: SubchannelId) {
+        let Plane { config, random, subchannels, actions, max_connections, .. } = self;
+        let subchannel = subchannels.get_mut(id.index()).filter(|subchannel| subchannel.id() == id);
+        let Some(subchannel) = subchannel else { return };
+        let timeout = config.min_connect_timeout;
+        if let Some((id, deadline)) = subchannel.connect_further(now, timeout, *max_connections, random) {
+            let address = subchannel.address().clone();
+            actions.push_back(Action::StartConnect { id, address, deadline });
+        }
+    }
+
+    /// Opens the streams by which a backend is watched on this connection, as the one they were on is lost.
+    pub(super) fn watch_again(&mut self, id: ConnectionId) {
+        let service = self.health_service.clone();
+        let Some(subchannel) = self.subchannel(id.subchannel()) else { return };
+        for request in subchannel.watch_again(service.as_ref()) {
+            self.watch(Some(id), request);
+        }
+    }
+
     /// Opens the streams whose back-off has passed.
     pub(super) fn reopen_watches(&mut self, now: Instant) {
         let Plane { subchannels, health_service, actions, .. } = self;
         for (_, subchannel) in subchannels.iter_mut() {
             let due = subchannel.watches_due(now, health_service.as_ref());
-            let Some(id) = subchannel.connection() else { continue };
+            let Some(id) = subchannel.watched() else { continue };
             actions.extend(due.into_iter().flatten().map(|request| Action::Watch { id, request }));
         }
     }
@@ -147,14 +177,14 @@ impl Controller for BalancerControl<'_> {
                 by_address.remove(subchannel.address());
             }
         }
-        actions.extend(subchannel.connection().map(|id| Action::Disconnect { id }));
+        actions.extend(subchannel.connections().map(|id| Action::Disconnect { id }));
     }
 
     fn watch_health(&mut self, id: SubchannelId) -> Health {
         let service = self.plane.health_service.clone();
         let Some(subchannel) = self.plane.subchannel(id) else { return Health::Serving };
         let (health, request) = subchannel.watch_health(service.as_ref());
-        let connection = subchannel.connection();
+        let connection = subchannel.watched();
         self.plane.watch(connection, request);
         health
     }
@@ -162,7 +192,7 @@ impl Controller for BalancerControl<'_> {
     fn watch_load(&mut self, id: SubchannelId, interval: Duration) {
         let Some(subchannel) = self.plane.subchannel(id) else { return };
         let request = subchannel.watch_load(interval);
-        let connection = subchannel.connection();
+        let connection = subchannel.watched();
         self.plane.watch(connection, request);
     }
 

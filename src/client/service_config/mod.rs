@@ -44,8 +44,10 @@ pub struct ServiceConfig {
     pub retry_throttling: Option<RetryThrottling>,
     /// The service whose health is watched on each connection (gRFC A17). `None`: no watching.
     pub health_check_service: Option<Arc<str>>,
-    /// The most connections of one subchannel (gRFC A105): a further one may be made when all others carry as many
-    /// calls as the server allows. Channels keep to one: calls beyond the server's limit wait for a free stream.
+    /// The most connections of one subchannel (gRFC A105): a further one is made when calls wait and all others carry
+    /// as many as the server allows. None is closed for want of calls: that is up to the server, or the channel's
+    /// idleness. `None`: one. The channel has a limit of its own,
+    /// [`max_connections_per_subchannel`](super::ChannelBuilder::max_connections_per_subchannel).
     pub max_connections_per_subchannel: Option<u32>,
     services: HashMap<String, ServiceMethods>,
     default: Option<Arc<MethodConfig>>,

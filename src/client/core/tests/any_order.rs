@@ -55,9 +55,10 @@ fn the_channel_survives_any_order_of_events() {
             // Calls are sent only on connections that exist; and a channel that is not idle is on its way.
             if let Pick::Subchannel(id) = driver.pick() {
                 assert_eq!(driver.core.state(), ConnectivityState::Ready);
-                assert!(driver.core.plane.subchannel(id).is_some_and(|s| s.connection().is_some()));
+                assert!(driver.core.plane.subchannel(id).is_some_and(|s| s.connections().next().is_some()));
             } else if matches!(driver.core.state(), ConnectivityState::Connecting) {
-                let under_way = (driver.core.plane.subchannels.iter()).any(|(_, s)| s.connection().is_some());
+                let under_way =
+                    (driver.core.plane.subchannels.iter()).any(|(_, s)| s.connections().next().is_some());
                 assert!(under_way || driver.core.poll_timeout().is_some());
             }
         }

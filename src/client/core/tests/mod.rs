@@ -5,6 +5,7 @@ mod balancers;
 mod connecting;
 mod idleness;
 mod resolution;
+mod scaling;
 mod service_config;
 mod watches;
 
