@@ -12,7 +12,7 @@ use lariat::client::ChannelBuilder;
 use lariat::codec::Raw;
 use lariat::compression::{Compressor, DecompressError, Decompressed, Gzip};
 use lariat::credentials::{CallCredentials, CallTarget, MetadataFuture, SecurityLevel};
-use lariat::interceptor::{EncodedMessage, Interceptor, Next};
+use lariat::interceptor::{EncodedMessage, Interceptor, Messages, Next};
 use lariat::server::{Handler, Service};
 use lariat::{Channel, Code, Error, Inbound, Metadata, Outbound, Request, Response, Server, Status, Wait};
 
@@ -69,7 +69,13 @@ impl Told {
         while inbound.message().await?.is_some() {
             arrived.push(if inbound.was_compressed() { b'c' } else { b'-' });
         }
-        Ok(Response::new(arrived.into()))
+        let choice = inbound.metadata().get("response");
+        let response = Response::new(arrived.into());
+        Ok(match choice {
+            None => response,
+            Some("as-it-is") => response.with_uncompressed_message(),
+            Some(algorithm) => response.with_compression(algorithm.to_owned()),
+        })
     }
 
     async fn chat(mut inbound: Inbound<Bytes>, outbound: Outbound<Bytes>) -> Result<(), Status> {
@@ -99,8 +105,36 @@ fn serve() -> Server {
     Server::builder().plaintext().add_service(Told).bind("127.0.0.1:0").unwrap()
 }
 
+/// Where there are interceptors, through which all must go as without them: at the server, at the client.
+const INTERCEPTED: [(bool, bool); 4] = [(false, false), (true, false), (false, true), (true, true)];
+
+/// An interceptor that only looks.
+struct Look;
+
+impl Interceptor for Look {
+    async fn stream(
+        &self,
+        request: Request<()>,
+        messages: Messages,
+        next: Next<'_>,
+    ) -> Result<Metadata, Status> {
+        next.stream(request, messages.map_requests(Ok).map_responses(Ok)).await
+    }
+}
+
+fn serve_intercepted(is_intercepted: bool) -> Server {
+    let server = Server::builder().plaintext().add_service(Told);
+    let server = if is_intercepted { server.interceptor(Look) } else { server };
+    server.bind("127.0.0.1:0").unwrap()
+}
+
 fn channel(server: &Server, options: impl FnOnce(ChannelBuilder) -> ChannelBuilder) -> Channel {
     options(Channel::builder(server.local_address().to_string()).plaintext()).build().unwrap()
+}
+
+/// A channel that may have interceptors.
+fn intercepted(is_intercepted: bool, channel: ChannelBuilder) -> ChannelBuilder {
+    if is_intercepted { channel.interceptor(Look) } else { channel }
 }
 
 fn message() -> Bytes {
@@ -119,102 +153,118 @@ fn with_response(response: &str) -> Request<Bytes> {
 
 #[test]
 fn every_algorithm_works_for_all_four_kinds_of_calls() {
-    let server = serve();
-    let plain = channel(&server, |builder| builder);
-    for algorithm in ALGORITHMS {
-        let compressing = channel(&server, |builder| builder.compression(*algorithm));
-        for (channel, request) in [
-            (&plain, Request::new(message()).with_compression(*algorithm)),
-            (&compressing, Request::new(message())),
-        ] {
-            let response = unary(channel, request.clone()).unwrap();
-            assert_eq!(response.message(), &told(true, &message()), "{algorithm}");
-            assert!(response.was_compressed(), "{algorithm}");
+    for (at_server, at_client) in INTERCEPTED {
+        let server = serve_intercepted(at_server);
+        let plain = channel(&server, |builder| intercepted(at_client, builder));
+        for algorithm in ALGORITHMS {
+            let compressing =
+                channel(&server, |builder| intercepted(at_client, builder).compression(*algorithm));
+            for (channel, request) in [
+                (&plain, Request::new(message()).with_compression(*algorithm)),
+                (&compressing, Request::new(message())),
+            ] {
+                let response = unary(channel, request.clone()).unwrap();
+                assert_eq!(response.message(), &told(true, &message()), "{algorithm}");
+                assert!(response.was_compressed(), "{algorithm}");
 
-            let download = channel.method("/test.Compression/Download");
-            let mut inbound = channel.server_streaming::<Raw, Bytes, Bytes>(&download, request.clone());
-            for (expected, compressed) in
-                [(told(true, &message()), true), (Bytes::new(), false), (told(true, &message()), false)]
-            {
-                assert_eq!(inbound.message().wait().unwrap(), Some(expected), "{algorithm}");
-                assert_eq!(inbound.was_compressed(), compressed);
-            }
-            assert_eq!(inbound.message().wait().unwrap(), Some(told(true, &message())));
-            assert!(inbound.was_compressed());
-            assert_eq!(inbound.message().wait().unwrap(), None);
-
-            let upload = channel.method("/test.Compression/Upload");
-            let (outbound, call) =
-                channel.client_streaming::<Raw, Bytes, Bytes>(&upload, request.clone().map(|_| ()));
-            outbound.send(message()).wait().unwrap();
-            outbound.send_uncompressed(message()).wait().unwrap();
-            outbound.send(Bytes::new()).wait().unwrap();
-            outbound.send(Bytes::from_static(b"x")).wait().unwrap();
-            outbound.finish();
-            assert_eq!(call.wait().unwrap().into_message(), "c--c");
-
-            let chat = channel.method("/test.Compression/Chat");
-            let (outbound, mut inbound) =
-                channel.bidi_streaming::<Raw, Bytes, Bytes>(&chat, request.map(|_| ()));
-            for _ in 0..10 {
-                outbound.send(message()).wait().unwrap();
+                let download = channel.method("/test.Compression/Download");
+                let mut inbound = channel.server_streaming::<Raw, Bytes, Bytes>(&download, request.clone());
+                for (expected, compressed) in
+                    [(told(true, &message()), true), (Bytes::new(), false), (told(true, &message()), false)]
+                {
+                    assert_eq!(inbound.message().wait().unwrap(), Some(expected), "{algorithm}");
+                    assert_eq!(inbound.was_compressed(), compressed);
+                }
                 assert_eq!(inbound.message().wait().unwrap(), Some(told(true, &message())));
                 assert!(inbound.was_compressed());
+                assert_eq!(inbound.message().wait().unwrap(), None);
+
+                let upload = channel.method("/test.Compression/Upload");
+                let (outbound, call) =
+                    channel.client_streaming::<Raw, Bytes, Bytes>(&upload, request.clone().map(|_| ()));
+                outbound.send(message()).wait().unwrap();
                 outbound.send_uncompressed(message()).wait().unwrap();
-                assert_eq!(inbound.message().wait().unwrap(), Some(told(false, &message())));
+                outbound.send(Bytes::new()).wait().unwrap();
+                outbound.send(Bytes::from_static(b"x")).wait().unwrap();
+                outbound.finish();
+                assert_eq!(call.wait().unwrap().into_message(), "c--c");
+
+                let chat = channel.method("/test.Compression/Chat");
+                let (outbound, mut inbound) =
+                    channel.bidi_streaming::<Raw, Bytes, Bytes>(&chat, request.map(|_| ()));
+                for _ in 0..10 {
+                    outbound.send(message()).wait().unwrap();
+                    assert_eq!(inbound.message().wait().unwrap(), Some(told(true, &message())));
+                    assert!(inbound.was_compressed());
+                    outbound.send_uncompressed(message()).wait().unwrap();
+                    assert_eq!(inbound.message().wait().unwrap(), Some(told(false, &message())));
+                }
+                outbound.finish();
+                assert_eq!(inbound.message().wait().unwrap(), None);
             }
-            outbound.finish();
-            assert_eq!(inbound.message().wait().unwrap(), None);
         }
     }
 }
 
 #[test]
 fn what_nobody_asked_to_compress_is_not() {
-    let server = serve();
-    let channel = channel(&server, |builder| builder.compression("gzip"));
-    let request = Request::new(message()).with_compression("identity");
-    let response = unary(&channel, request).unwrap();
-    assert_eq!(response.message(), &told(false, &message()));
-    assert!(!response.was_compressed());
-    // One message may be left alone; what answers it is compressed as the call is.
-    let response = unary(&channel, Request::new(message()).with_uncompressed_message()).unwrap();
-    assert_eq!(response.message(), &told(false, &message()));
-    assert!(response.was_compressed());
-    let response = unary(&channel, Request::new(Bytes::new())).unwrap();
-    assert_eq!(response.message(), &told(false, &Bytes::new()), "empty messages are not compressed");
-    let response = unary(&channel, with_response("nothing")).unwrap();
-    assert!(response.message().is_empty() && !response.was_compressed());
+    for (at_server, at_client) in INTERCEPTED {
+        let server = serve_intercepted(at_server);
+        let channel = channel(&server, |builder| intercepted(at_client, builder).compression("gzip"));
+        let request = Request::new(message()).with_compression("identity");
+        let response = unary(&channel, request).unwrap();
+        assert_eq!(response.message(), &told(false, &message()));
+        assert!(!response.was_compressed());
+        // One message may be left alone; what answers it is compressed as the call is.
+        let response = unary(&channel, Request::new(message()).with_uncompressed_message()).unwrap();
+        assert_eq!(response.message(), &told(false, &message()));
+        assert!(response.was_compressed());
+        let response = unary(&channel, Request::new(Bytes::new())).unwrap();
+        assert_eq!(response.message(), &told(false, &Bytes::new()), "empty messages are not compressed");
+        let response = unary(&channel, with_response("nothing")).unwrap();
+        assert!(response.message().is_empty() && !response.was_compressed());
+    }
 }
 
 #[test]
 fn a_handler_chooses_among_what_the_client_accepts() {
-    let server = serve();
-    let any = channel(&server, |builder| builder);
-    for algorithm in ALGORITHMS {
-        assert!(unary(&any, with_response(algorithm)).unwrap().was_compressed());
-        let download = any.method("/test.Compression/Download");
-        let mut inbound = any.server_streaming::<Raw, Bytes, Bytes>(&download, with_response(algorithm));
-        assert_eq!(inbound.message().wait().unwrap(), Some(told(false, &message())));
-        assert!(inbound.was_compressed());
-    }
-    assert!(!unary(&any, with_response("as-it-is").with_compression("gzip")).unwrap().was_compressed());
-    assert!(!unary(&any, with_response("identity").with_compression("gzip")).unwrap().was_compressed());
-    let status = unary(&any, with_response("snappy")).unwrap_err();
-    assert_eq!(status.code(), Code::Internal);
-    assert!(status.message().contains("\"snappy\" is known, but gzip, deflate"), "{status}");
-    assert_eq!(unary(&any, with_response("accepted")).unwrap().into_message(), ALGORITHMS.join(" "));
+    for (at_server, at_client) in INTERCEPTED {
+        let server = serve_intercepted(at_server);
+        let any = channel(&server, |builder| intercepted(at_client, builder));
+        for algorithm in ALGORITHMS {
+            assert!(unary(&any, with_response(algorithm)).unwrap().was_compressed());
+            let download = any.method("/test.Compression/Download");
+            let mut inbound = any.server_streaming::<Raw, Bytes, Bytes>(&download, with_response(algorithm));
+            assert_eq!(inbound.message().wait().unwrap(), Some(told(false, &message())));
+            assert!(inbound.was_compressed());
+            let upload = any.method("/test.Compression/Upload");
+            for (choice, compressed) in [(*algorithm, true), ("as-it-is", false), ("identity", false)] {
+                let request = with_response(choice).map(|_| ()).with_compression(*algorithm);
+                let (outbound, call) = any.client_streaming::<Raw, Bytes, Bytes>(&upload, request);
+                outbound.send(message()).wait().unwrap();
+                outbound.finish();
+                let response = call.wait().unwrap();
+                assert_eq!((&response.message()[..], response.was_compressed()), (&b"c"[..], compressed));
+            }
+        }
+        assert!(!unary(&any, with_response("as-it-is").with_compression("gzip")).unwrap().was_compressed());
+        assert!(!unary(&any, with_response("identity").with_compression("gzip")).unwrap().was_compressed());
+        let status = unary(&any, with_response("snappy")).unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+        assert!(status.message().contains("\"snappy\" is known, but gzip, deflate"), "{status}");
+        assert_eq!(unary(&any, with_response("accepted")).unwrap().into_message(), ALGORITHMS.join(" "));
 
-    let one = channel(&server, |builder| builder.accept_compression(["deflate"]));
-    assert_eq!(unary(&one, with_response("accepted")).unwrap().into_message(), "deflate");
-    assert!(unary(&one, with_response("deflate")).unwrap().was_compressed());
-    let response = unary(&one, with_response("gzip")).unwrap();
-    assert_eq!(response.message(), &told(false, &message()));
-    assert!(!response.was_compressed());
-    let download = one.method("/test.Compression/Download");
-    let mut inbound = one.server_streaming::<Raw, Bytes, Bytes>(&download, with_response("gzip"));
-    let status = inbound.message().wait().unwrap_err();
-    assert!(status.message().contains("does not accept messages compressed by gzip"), "{status}");
+        let one = channel(&server, |builder| intercepted(at_client, builder).accept_compression(["deflate"]));
+        assert_eq!(unary(&one, with_response("accepted")).unwrap().into_message(), "deflate");
+        assert!(unary(&one, with_response("deflate")).unwrap().was_compressed());
+        let response = unary(&one, with_response("gzip")).unwrap();
+        assert_eq!(response.message(), &told(false, &message()));
+        assert!(!response.was_compressed());
+        let download = one.method("/test.Compression/Download");
+        let mut inbound = one.server_streaming::<Raw, Bytes, Bytes>(&download, with_response("gzip"));
+        let status = inbound.message().wait().unwrap_err();
+        assert!(status.message().contains("does not accept messages compressed by gzip"), "{status}");
+    }
 }
 
 #[test]
@@ -485,4 +535,98 @@ fn interceptors_see_messages_as_they_are_and_credentials_follow_them() {
         assert!(response.peer().is_some());
         assert_eq!(std::mem::take(&mut *sizes.0.lock().unwrap()), [message().len(), message().len() + 1]);
     }
+}
+
+/// Says what it sees of compression, and chooses anew: gzip for every call, but for the second message of each stream.
+#[derive(Clone, Default)]
+struct Meddle(Arc<Mutex<Vec<String>>>);
+
+impl Meddle {
+    fn note(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn meddle(
+        &self,
+        what: &'static str,
+    ) -> impl FnMut(EncodedMessage) -> Result<EncodedMessage, Status> + use<> {
+        let (log, mut count) = (self.clone(), 0);
+        move |mut message| {
+            count += 1;
+            log.note(format!("{what} {} {}", message.was_compressed(), message.is_compressible()));
+            message.set_compressible(count != 2);
+            Ok(message)
+        }
+    }
+}
+
+impl Interceptor for Meddle {
+    async fn unary(
+        &self,
+        request: Request<EncodedMessage>,
+        next: Next<'_>,
+    ) -> Result<Response<EncodedMessage>, Status> {
+        let chosen = request.compression().map(str::to_owned);
+        self.note(format!("request {} {chosen:?}", request.message().was_compressed()));
+        let response = next.unary(request.with_compression("gzip")).await?;
+        self.note(format!("response {} {:?}", response.message().was_compressed(), response.compression()));
+        Ok(response.with_compression("gzip"))
+    }
+
+    async fn stream(
+        &self,
+        request: Request<()>,
+        mut messages: Messages,
+        next: Next<'_>,
+    ) -> Result<Metadata, Status> {
+        messages.responses.set_compression("gzip")?;
+        let messages = messages.map_requests(self.meddle("request")).map_responses(self.meddle("response"));
+        next.stream(request.with_compression("gzip"), messages).await
+    }
+}
+
+#[test]
+fn interceptors_see_and_change_what_is_compressed() {
+    let log = || Meddle::default();
+    let (at_server, at_client) = (log(), log());
+    let server = Server::builder().plaintext().add_service(Told).interceptor(at_server.clone());
+    let server = server.bind("127.0.0.1:0").unwrap();
+    let plain = channel(&server, |channel| channel);
+    // The server's alone: requests come as they are, responses go compressed.
+    let response = unary(&plain, with_response("deflate")).unwrap();
+    assert_eq!(response.message(), &told(false, &message()));
+    assert!(response.was_compressed());
+    let taken = |log: &Meddle| std::mem::take(&mut *log.0.lock().unwrap());
+    assert_eq!(taken(&at_server), ["request false None", "response false Some(\"deflate\")"]);
+    let chat = plain.method("/test.Compression/Chat");
+    let (outbound, mut inbound) = plain.bidi_streaming::<Raw, Bytes, Bytes>(&chat, Request::new(()));
+    for compressed in [true, false, true] {
+        outbound.send(message()).wait().unwrap();
+        assert_eq!(inbound.message().wait().unwrap(), Some(told(false, &message())));
+        assert_eq!(inbound.was_compressed(), compressed);
+    }
+    drop((outbound, inbound));
+    assert_eq!(taken(&at_server), ["request false true", "response false true"].repeat(3));
+    // Those of both sides.
+    let both = channel(&server, |channel| channel.interceptor(at_client.clone()));
+    let response = unary(&both, Request::new(message()).with_uncompressed_message()).unwrap();
+    assert_eq!(response.message(), &told(false, &message()), "what the caller said of the message holds");
+    assert_eq!(taken(&at_client), ["request false Some(\"identity\")", "response true None"]);
+    assert_eq!(taken(&at_server), ["request false None", "response false None"]);
+    let chat = both.method("/test.Compression/Chat");
+    let (outbound, mut inbound) = both.bidi_streaming::<Raw, Bytes, Bytes>(&chat, Request::new(()));
+    for compressed in [true, false] {
+        outbound.send_uncompressed(message()).wait().unwrap();
+        assert_eq!(inbound.message().wait().unwrap(), Some(told(compressed, &message())));
+        assert_eq!(inbound.was_compressed(), compressed);
+    }
+    drop((outbound, inbound));
+    assert_eq!(
+        taken(&at_client),
+        ["request false false", "response true true", "request false false", "response false true"]
+    );
+    assert_eq!(
+        taken(&at_server),
+        ["request true true", "response false true", "request false true", "response false true"]
+    );
 }

@@ -36,6 +36,8 @@ pub struct Inbound<T> {
 /// A message that waits for the user.
 enum Message<T> {
     Decoded(T),
+    /// It arrived compressed.
+    Inflated(T),
     /// Inflated when the user takes it: what waits costs no more than the window that it came through.
     Compressed(Box<CompressedMessage>),
 }
@@ -56,6 +58,10 @@ pub(crate) trait Receiver: Send + Sync {
         let length = message.len();
         self.handle_message(Payload::Owned(message), octets)?;
         Ok(Some(length))
+    }
+    /// A message that arrived compressed, and was inflated elsewhere.
+    fn handle_inflated(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
+        self.handle_message(payload, octets)
     }
     /// Nothing more comes: the trailers of a call that ended well, or its status.
     fn handle_end(&self, result: Result<Metadata, Status>);
@@ -163,9 +169,9 @@ impl<T> Inbound<T> {
                     state.consumed += std::mem::take(&mut self.consumed);
                     state.report_consumed();
                 }
-                self.was_compressed = matches!(message, Message::Compressed(_));
+                self.was_compressed = !matches!(message, Message::Decoded(_));
                 match message {
-                    Message::Decoded(message) => Poll::Ready(Ok(Some(message))),
+                    Message::Decoded(message) | Message::Inflated(message) => Poll::Ready(Ok(Some(message))),
                     Message::Compressed(message) => Poll::Ready(self.inflate(&message).map(Some)),
                 }
             }
@@ -322,6 +328,19 @@ impl<T> InboundStream<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
+    fn take(&self, payload: Payload<'_>, octets: usize, wrap: fn(T) -> Message<T>) -> Result<(), Status> {
+        let mut state = self.lock();
+        if state.abandoned {
+            state.consumed += octets;
+            return Ok(());
+        }
+        drop(state);
+        let message = decode(self.decode, payload)?;
+        self.add(wrap(message), octets);
+        Ok(())
+    }
+
     fn add(&self, message: Message<T>, octets: usize) {
         self.update(|state| {
             if state.abandoned {
@@ -370,6 +389,10 @@ impl<R: Receiver + ?Sized> Receiver for Arc<R> {
         (**self).handle_drop();
     }
 
+    fn handle_inflated(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
+        (**self).handle_inflated(payload, octets)
+    }
+
     fn handle_end(&self, result: Result<Metadata, Status>) {
         (**self).handle_end(result);
     }
@@ -409,13 +432,11 @@ impl<T: Send> Receiver for InboundStream<T> {
     }
 
     fn handle_message(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
-        if self.is_abandoned() {
-            self.lock().consumed += octets;
-            return Ok(());
-        }
-        let message = decode(self.decode, payload)?;
-        self.add(Message::Decoded(message), octets);
-        Ok(())
+        self.take(payload, octets, Message::Decoded)
+    }
+
+    fn handle_inflated(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
+        self.take(payload, octets, Message::Inflated)
     }
 
     fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<Option<usize>, Status> {

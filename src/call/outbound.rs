@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use lariat_frame::WriteBuf;
 use lariat_http2::{Connection, StreamKey};
 
-use super::interceptor::EncodedMessage;
+use super::interceptor::{AS_IT_IS, EncodedMessage};
 use super::replay::Replay;
 use super::stats::MessageSize;
 use super::{Carrier, EncodingId, Link, SendCompression};
@@ -35,6 +35,8 @@ pub struct Outbound<T> {
     encoder: Encoder<T>,
     max_message_size: usize,
     compression: Option<SendCompression>,
+    /// Messages go to interceptors, which see them as they are: what is chosen here goes with them.
+    is_relayed: bool,
 }
 
 struct Encoder<T> {
@@ -59,6 +61,8 @@ struct State {
     headers_sent: bool,
     /// What compresses the messages of a handler's response, for its headers.
     encoding: Option<EncodingId>,
+    /// The same behind interceptors, which learn its name.
+    choice: Option<Box<str>>,
     trailers: Metadata,
     finished: bool,
     end_sent: bool,
@@ -83,13 +87,20 @@ impl<T> Outbound<T> {
         let state = State { carrier: link.map(Carrier::from), ..State::default() };
         let stream = Arc::new(OutboundStream { state: Mutex::new(state) });
         let encoder = Encoder { encoded_len: C::encoded_len, encode: C::encode, message: PhantomData };
-        Outbound { stream, encoder, max_message_size, compression: None }
+        Outbound { stream, encoder, max_message_size, compression: None, is_relayed: false }
     }
 
     /// Compresses messages as chosen.
     pub(crate) fn compressed(mut self, compression: SendCompression) -> Self {
         self.stream.lock().encoding = compression.chosen;
         self.compression = Some(compression);
+        self
+    }
+
+    /// Sends to interceptors; a handler may choose among these algorithms.
+    pub(crate) fn relayed(mut self, choices: Option<SendCompression>) -> Self {
+        self.compression = choices;
+        self.is_relayed = true;
         self
     }
 
@@ -138,7 +149,11 @@ impl<T> Outbound<T> {
             ));
         }
         compression.choose(algorithm)?;
-        state.encoding = compression.chosen;
+        if self.is_relayed {
+            state.choice = Some(algorithm.into());
+        } else {
+            state.encoding = compression.chosen;
+        }
         Ok(())
     }
 
@@ -180,6 +195,7 @@ impl<T> Outbound<T> {
         let size = (self.encoder.encoded_len)(message);
         if let Some(compression) = &self.compression
             && is_compressed
+            && !self.is_relayed
             && compression.chosen.is_some()
             && size > 0
         {
@@ -193,8 +209,12 @@ impl<T> Outbound<T> {
             return Poll::Ready(Err(self.stream.lock().closed_status()));
         }
         let length = check_send_len(size, self.max_message_size)?;
+        let mut prefix = message_prefix(length);
+        if self.is_relayed && !is_compressed {
+            prefix[0] = AS_IT_IS;
+        }
         let append = |buffer: &mut Vec<u8>| {
-            buffer.extend_from_slice(&message_prefix(length));
+            buffer.extend_from_slice(&prefix);
             (self.encoder.encode)(message, buffer);
         };
         let mut state = self.stream.lock();
@@ -246,6 +266,7 @@ impl Outbound<EncodedMessage> {
     pub(crate) fn send_now(&self, message: EncodedMessage) -> Result<(), Status> {
         if let Some(compression) = &self.compression
             && compression.chosen.is_some()
+            && message.is_compressible()
             && !message.is_empty()
         {
             return self.send_compressed(compression, message.as_bytes());
@@ -517,6 +538,11 @@ impl OutboundStream {
         Some(state.headers.take().unwrap_or_default())
     }
 
+    /// What a handler behind interceptors has chosen to compress its messages.
+    pub(crate) fn take_choice(&self) -> Option<String> {
+        self.lock().choice.take().map(String::from)
+    }
+
     /// Ready when there is room for a message, as for [`Outbound::send`].
     pub(crate) fn poll_ready(&self, cx: &Context<'_>) -> Poll<Result<(), Status>> {
         let mut state = self.lock();
@@ -535,8 +561,7 @@ impl OutboundStream {
         for mut chunk in std::mem::take(&mut state.chunks).into_iter().chain([tail]) {
             while let Some([_, a, b, c, d]) = chunk.first_chunk().copied() {
                 let len = u32::from_be_bytes([a, b, c, d]) as usize;
-                chunk.advance(PREFIX_LEN);
-                into.push_back(EncodedMessage::from_bytes(chunk.split_to(len)));
+                into.push_back(EncodedMessage::from_framed(chunk.split_to(PREFIX_LEN + len)));
             }
         }
         if into.is_empty() && !state.finished { Poll::Pending } else { Poll::Ready(state.finished) }

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CallCredentials, CancellationToken, Compression, RareOptions, SharedCallCredentials};
+use super::{
+    CallCredentials, CancellationToken, Compression, Encodings, RareOptions, SendCompression,
+    SharedCallCredentials,
+};
 use crate::net::Peer;
 use crate::rpc::{Metadata, Status};
 
@@ -60,6 +63,8 @@ pub(crate) struct Received {
     pub(crate) peer: Peer,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancellation: CancellationToken,
+    /// What the server can compress by.
+    pub(crate) encodings: Arc<Encodings>,
 }
 
 /// What a server knows of a call besides its messages.
@@ -101,6 +106,13 @@ impl<T> Request<T> {
     pub(crate) fn into_context(self) -> Option<CallContext> {
         let Request { metadata, received, was_compressed, .. } = self;
         Some(CallContext { metadata, received: received?, was_compressed })
+    }
+
+    /// The algorithms among which a handler of this request may choose.
+    pub(crate) fn choices(&self) -> Option<SendCompression> {
+        let encodings = Arc::clone(&self.received.as_ref()?.encodings);
+        let accepted = encodings.accepted_by(self.metadata.accept_encoding());
+        Some(SendCompression { encodings, accepted, chosen: None })
     }
 
     /// The message.
@@ -271,6 +283,12 @@ impl<T> Request<T> {
     pub fn with_uncompressed_message(mut self) -> Self {
         self.options.compression.leaves_message = true;
         self
+    }
+
+    /// On a client, for interceptors: the algorithm that was chosen by
+    /// [`with_compression`](Request::with_compression), or the channel's default.
+    pub fn compression(&self) -> Option<&str> {
+        self.options.compression.algorithm.as_deref()
     }
 
     /// In a handler: whether the message arrived compressed.

@@ -39,7 +39,7 @@ impl<T> Response<T> {
         (self.message, self.metadata, self.trailers)
     }
 
-    pub(crate) fn compression(&mut self) -> &mut Compression {
+    pub(crate) fn choice_mut(&mut self) -> &mut Compression {
         &mut self.compression
     }
 
@@ -98,6 +98,12 @@ impl<T> Response<T> {
     pub fn with_uncompressed_message(mut self) -> Self {
         self.compression.leaves_message = true;
         self
+    }
+
+    /// On a server, for interceptors: the algorithm that was chosen by
+    /// [`with_compression`](Response::with_compression).
+    pub fn compression(&self) -> Option<&str> {
+        self.compression.algorithm.as_deref()
     }
 
     /// On a client: whether the message arrived compressed.

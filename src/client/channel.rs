@@ -26,7 +26,7 @@ use super::target::Target;
 use super::unary::{UnaryCall, UnaryReceiver};
 use super::watch_stream::WatchMethods;
 use crate::Error;
-use crate::call::interceptor::{Chain, EncodedMessage, Interceptor, Octets};
+use crate::call::interceptor::{AS_IT_IS, Chain, EncodedMessage, Interceptor, Octets};
 use crate::call::stats::{StatsHandler, StatsHandlers};
 use crate::call::{
     Accepted, CallCredentials, CallOptions, Chosen, Encodings, EncodingsBuilder, Inbound, Outbound, Receiver,
@@ -247,8 +247,11 @@ impl Channel {
 
     fn outbound<C: Codec<T>, T>(&self, options: &CallOptions, is_wire: bool) -> Outbound<T> {
         let outbound = Outbound::new::<C>(None, self.max_send_message_size(options));
+        if !is_wire {
+            return outbound.relayed(None);
+        }
         match self.encoding(options) {
-            Ok(Some(id)) if is_wire => outbound.compressed(SendCompression {
+            Ok(Some(id)) => outbound.compressed(SendCompression {
                 encodings: Arc::clone(&self.shared.encodings),
                 accepted: Accepted::default(),
                 chosen: Some(id),
@@ -283,6 +286,9 @@ impl Channel {
                 // Exactly as large as needed: only then does it become `Bytes` without another allocation.
                 let mut buffer = Vec::with_capacity(size + PREFIX_LEN);
                 buffer.extend_from_slice(&message_prefix(length));
+                if !is_wire && options.compression.leaves_message {
+                    buffer[0] = AS_IT_IS;
+                }
                 C::encode(message, &mut buffer);
                 (Body::Message(buffer.into(), size), Ok(()))
             }
@@ -361,7 +367,8 @@ impl Channel {
         request: Request<EncodedMessage>,
         receiver: R,
     ) -> Arc<Call<R>> {
-        let (message, metadata, options) = request.into_parts();
+        let (message, metadata, mut options) = request.into_parts();
+        options.compression.leaves_message |= !message.is_compressible();
         let (body, status) = self.frame::<Octets, _>(&message, &options, true);
         self.start(wire.head(metadata, options), body, receiver, status)
     }

@@ -15,12 +15,12 @@ use super::pending::{Body, PendingCall};
 use super::unary::{UnaryCall, UnaryReceiver};
 use crate::call::interceptor::{
     Attach, BoxFuture, Chain, DrainedStream, EncodedMessage, Endpoint, FedStream, MessageReceiver,
-    MessageSender, Messages, Octets, ReceivedOnce, carry,
+    MessageSender, Messages, Octets, ReceivedOnce, SendMessages, carry,
 };
 use crate::call::{CallOptions, Inbound, MethodKind, Receiver, Request, Response};
 use crate::engine::{sleep, spawn};
 use crate::net::{LoopHandle, clock};
-use crate::rpc::{Cardinality, Metadata, PREFIX_LEN, Payload, Status};
+use crate::rpc::{Cardinality, Metadata, Status};
 
 /// How long after its deadline a call is ended here. The call over the wire ends by a timer of its own, and
 /// interceptors should see how; this one is for interceptors that wait too long themselves.
@@ -91,13 +91,13 @@ impl Wire {
         let next = chain.to(self, self.method.path(), self.kind);
         let requests = match body {
             Body::Message(framed, _) => {
-                let message = EncodedMessage::from_bytes(framed.slice(PREFIX_LEN..));
+                let message = EncodedMessage::from_framed(framed);
                 if self.kind == MethodKind::Unary {
                     let response = next.unary(request.map(|()| message)).await?;
                     let (message, headers, trailers) = response.into_parts();
-                    self.user.handle_headers(headers);
-                    let octets = message.len() + PREFIX_LEN;
-                    self.user.handle_message(Payload::Owned(message.into_bytes()), octets)?;
+                    let mut user = FedStream::new(Arc::clone(&self.user), false);
+                    user.send_headers(headers)?;
+                    user.send(message)?;
                     return Ok(trailers);
                 }
                 MessageReceiver::new(ReceivedOnce(Some(message)))
@@ -125,7 +125,9 @@ impl Endpoint for Wire {
             if let Some(peer) = call.peer() {
                 self.user.handle_peer(&peer);
             }
-            result
+            let response = result?;
+            let was_compressed = response.was_compressed();
+            Ok(response.map(|message| message.arrived(was_compressed)))
         })
     }
 

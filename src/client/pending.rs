@@ -69,6 +69,10 @@ impl<R: Receiver + ?Sized> Receiver for Call<R> {
         self.receiver.handle_compressed(message, octets)
     }
 
+    fn handle_inflated(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
+        self.receiver.handle_inflated(payload, octets)
+    }
+
     fn handle_drop(&self) {
         self.receiver.handle_drop();
     }

@@ -137,9 +137,14 @@ impl<T: Send> Receiver for UnaryReceiver<T> {
     fn handle_compressed(&self, message: CompressedMessage, octets: usize) -> Result<Option<usize>, Status> {
         let message = message.decompress()?;
         let length = message.len();
-        self.handle_message(Payload::Owned(message), octets)?;
-        self.lock().was_compressed = true;
+        self.handle_inflated(Payload::Owned(message), octets)?;
         Ok(Some(length))
+    }
+
+    fn handle_inflated(&self, payload: Payload<'_>, octets: usize) -> Result<(), Status> {
+        self.handle_message(payload, octets)?;
+        self.lock().was_compressed = true;
+        Ok(())
     }
 
     fn handle_end(&self, result: Result<Metadata, Status>) {

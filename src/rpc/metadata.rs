@@ -75,10 +75,14 @@ impl Metadata {
         Self { list: Some(headers), is_received: true }
     }
 
+    /// The value of `grpc-accept-encoding` in received metadata.
+    pub(crate) fn accept_encoding(&self) -> Option<&[u8]> {
+        self.list.as_ref()?.get(b"grpc-accept-encoding")
+    }
+
     /// The names in a received `grpc-accept-encoding`, which is no custom metadata.
     pub(crate) fn accepted_encodings(&self) -> impl Iterator<Item = &str> {
-        let list = self.list.as_ref().and_then(|list| list.get(b"grpc-accept-encoding"));
-        let names = list.and_then(text).unwrap_or_default().split(',').map(str::trim_ascii);
+        let names = self.accept_encoding().and_then(text).unwrap_or_default().split(',').map(str::trim_ascii);
         names.filter(|name| !name.is_empty() && *name != IDENTITY)
     }
 

@@ -9,7 +9,7 @@ use lariat_http2::StreamKey;
 
 use super::invocation::{CallCompression, Invocation};
 use super::watch::Watched;
-use crate::call::{CancellationToken, OutboundStream, Received, Receiver};
+use crate::call::{CancellationToken, Encodings, OutboundStream, Received, Receiver};
 use crate::net::{Peer, TimerId};
 use crate::rpc::{ServerCall, Status};
 
@@ -47,7 +47,12 @@ pub(super) struct Place {
 impl Place {
     /// What the handler that starts is told of its call: the last call's again, if nobody holds that any more.
     #[inline]
-    pub(super) fn receive(&mut self, peer: &Peer, deadline: Option<Instant>) -> Arc<Received> {
+    pub(super) fn receive(
+        &mut self,
+        peer: &Peer,
+        encodings: &Arc<Encodings>,
+        deadline: Option<Instant>,
+    ) -> Arc<Received> {
         if let Some(received) = self.received.as_mut().and_then(Arc::get_mut)
             && received.cancellation.is_unshared()
         {
@@ -56,7 +61,8 @@ impl Place {
             self.received = None;
         }
         let received = self.received.get_or_insert_with(|| {
-            Arc::new(Received { peer: peer.clone(), deadline, cancellation: CancellationToken::new() })
+            let (peer, cancellation) = (peer.clone(), CancellationToken::new());
+            Arc::new(Received { peer, deadline, cancellation, encodings: Arc::clone(encodings) })
         });
         Arc::clone(received)
     }

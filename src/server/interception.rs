@@ -57,8 +57,9 @@ pub(super) fn behind(chain: &Arc<Chain>, handler: &Handler, path: Option<String>
         MethodKind::Unary => {
             let start = move |start: Start<'_>, _: &mut Started| {
                 let message = EncodedMessage::from_bytes(start.message.into_bytes());
+                let message = message.arrived(start.context.was_compressed);
                 let (inside, request) = (Arc::clone(&inside), Request::received(message, start.context));
-                Ok(async move { inside.unary(request).await })
+                Ok(async move { inside.unary(request).await.map(heeded) })
             };
             Handler::new::<Octets, EncodedMessage, _, _>(name, kind, endpoint, start, |responder, result| {
                 responder.respond::<Octets, EncodedMessage>(result)
@@ -74,7 +75,10 @@ pub(super) fn behind(chain: &Arc<Chain>, handler: &Handler, path: Option<String>
                     requests: MessageReceiver::new(inbound),
                     responses: MessageSender::new(response.clone()),
                 };
-                Ok(async move { response.into_response(inside.stream(request, messages).await) })
+                Ok(async move {
+                    let response = response.into_response(inside.stream(request, messages).await);
+                    response.map(heeded)
+                })
             };
             Handler::new::<Octets, EncodedMessage, _, _>(name, kind, endpoint, start, |responder, result| {
                 responder.respond::<Octets, EncodedMessage>(result)
@@ -82,6 +86,7 @@ pub(super) fn behind(chain: &Arc<Chain>, handler: &Handler, path: Option<String>
         }
         MethodKind::ServerStreaming | MethodKind::BidiStreaming => {
             let start = move |start: Start<'_>, started: &mut Started| {
+                let outbound = start.outbound::<Octets, EncodedMessage>();
                 let requests = match kind.has_streaming_request() {
                     true => {
                         let inbound =
@@ -90,14 +95,11 @@ pub(super) fn behind(chain: &Arc<Chain>, handler: &Handler, path: Option<String>
                         MessageReceiver::new(inbound)
                     }
                     false => {
+                        let was_compressed = start.context.was_compressed;
                         let message = EncodedMessage::from_bytes(start.message.into_bytes());
-                        MessageReceiver::new(ReceivedOnce(Some(message)))
+                        MessageReceiver::new(ReceivedOnce(Some(message.arrived(was_compressed))))
                     }
                 };
-                let outbound = Outbound::<EncodedMessage>::new::<Octets>(
-                    Some(start.link.clone()),
-                    start.max_send_message_size,
-                );
                 let stream = Arc::clone(outbound.stream());
                 started.outbound = Some(Arc::clone(&stream));
                 let messages = Messages { requests, responses: MessageSender::new(outbound) };
@@ -114,6 +116,12 @@ pub(super) fn behind(chain: &Arc<Chain>, handler: &Handler, path: Option<String>
         }
     }
     .with_subtype(handler.subtype())
+}
+
+/// The response, whose message is left as it is if interceptors have that said of it.
+fn heeded(mut response: Response<EncodedMessage>) -> Response<EncodedMessage> {
+    response.choice_mut().leaves_message |= !response.message().is_compressible();
+    response
 }
 
 /// An endpoint with interceptors in front of it.
@@ -205,8 +213,10 @@ where
         Box::pin(async move {
             let (head, message) = request.split();
             let message = message.decode::<C, Req>()?;
-            let response = handle(head.map(|()| message)).await?;
-            Ok(response.map(|message| EncodedMessage::new::<C, Resp>(&message)))
+            let mut response = handle(head.map(|()| message)).await?;
+            let is_compressible = !std::mem::take(&mut response.choice_mut().leaves_message);
+            let encode = |message| EncodedMessage::new::<C, Resp>(&message).compressible(is_compressible);
+            Ok(response.map(encode))
         })
     }))
 }
@@ -227,7 +237,7 @@ where
                 return Err(Status::internal("an interceptor took the request away"));
             };
             let message = message.decode::<C, Req>()?;
-            let outbound = Outbound::new::<C>(None, usize::MAX);
+            let outbound = Outbound::new::<C>(None, usize::MAX).relayed(request.choices());
             let stream = Arc::clone(outbound.stream());
             let ends = Ends { requests: None, responses: Some((Arc::clone(&stream), responses)) };
             let result = serve(handle(request.map(|()| message), outbound), ends).await;
@@ -250,9 +260,15 @@ where
             let Messages { requests, mut responses } = messages;
             let inbound = Inbound::new::<C>(None, request.into_context());
             let ends = Ends { requests: Some((inbound.stream().clone(), requests)), responses: None };
-            let (message, headers, trailers) = serve(handle(inbound), ends).await?.into_parts();
+            let mut response = serve(handle(inbound), ends).await?;
+            let choice = std::mem::take(response.choice_mut());
+            if let Some(algorithm) = choice.algorithm {
+                responses.set_compression(&algorithm)?;
+            }
+            let (message, headers, trailers) = response.into_parts();
             responses.send_headers(headers)?;
-            responses.send(EncodedMessage::new::<C, Resp>(&message)).await?;
+            let message = EncodedMessage::new::<C, Resp>(&message);
+            responses.send(message.compressible(!choice.leaves_message)).await?;
             Ok(trailers)
         })
     }))
@@ -270,8 +286,8 @@ where
         let handle = Arc::clone(&handle);
         Box::pin(async move {
             let Messages { requests, responses } = messages;
+            let outbound = Outbound::new::<C>(None, usize::MAX).relayed(request.choices());
             let inbound = Inbound::new::<C>(None, request.into_context());
-            let outbound = Outbound::new::<C>(None, usize::MAX);
             let stream = Arc::clone(outbound.stream());
             let ends = Ends {
                 requests: Some((inbound.stream().clone(), requests)),

@@ -47,7 +47,7 @@ impl Responder<'_> {
             Ok(response) => response,
             Err(status) => return self.fail(&status),
         };
-        let choice = response.compression();
+        let choice = response.choice_mut();
         if self.compression.response.is_some() || choice.algorithm.is_some() {
             let choice = std::mem::take(choice);
             match self.choose(choice.algorithm.as_deref()) {

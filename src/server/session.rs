@@ -582,7 +582,7 @@ impl Open {
             watched.tell_message_arrived(Some(payload.len()), compressed_length);
         }
         let (route, deadline) = (call.route, call.deadline);
-        let received = place.receive(&self.peer, deadline);
+        let received = place.receive(&self.peer, &self.shared.encodings, deadline);
         let Some(call) = &mut place.call else { return };
         let mut run = match place.idle_run.take_if(|(id, _)| *id == route) {
             Some((_, run)) => run,

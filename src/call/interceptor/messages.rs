@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use super::EncodedMessage;
@@ -61,6 +61,9 @@ pub trait SendMessages: Send {
     fn send(&mut self, message: EncodedMessage) -> Result<(), Status>;
     /// Takes the initial metadata, which precede the first message. They may never come.
     fn send_headers(&mut self, headers: Metadata) -> Result<(), Status>;
+    /// On a server: takes the choice of the algorithm that compresses the messages, which precedes the initial
+    /// metadata. It may never come; a place that stands in front of another one has to hand it on.
+    fn set_compression(&mut self, algorithm: &str) -> Result<(), Status>;
 }
 
 /// One way of a stream of messages: the end where they come out.
@@ -134,6 +137,16 @@ impl MessageSender {
         self.sink.send_headers(headers)
     }
 
+    /// On a server, before the initial metadata: the algorithm that compresses the messages, such as `gzip`; `identity`
+    /// for none. The handler may still choose another. On a client, whose server chooses, it has no effect.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL if the client does not accept it, the server does not know it, or it is too late.
+    pub fn set_compression(&mut self, algorithm: &str) -> Result<(), Status> {
+        self.sink.set_compression(algorithm)
+    }
+
     /// Sees and changes each message, or ends the stream with a status.
     pub fn map<F>(self, change: F) -> MessageSender
     where
@@ -162,6 +175,10 @@ impl SendMessages for MessageSender {
 
     fn send_headers(&mut self, headers: Metadata) -> Result<(), Status> {
         self.sink.send_headers(headers)
+    }
+
+    fn set_compression(&mut self, algorithm: &str) -> Result<(), Status> {
+        self.sink.set_compression(algorithm)
     }
 }
 
@@ -202,6 +219,10 @@ where
     fn send_headers(&mut self, headers: Metadata) -> Result<(), Status> {
         self.inside.send_headers(headers)
     }
+
+    fn set_compression(&mut self, algorithm: &str) -> Result<(), Status> {
+        self.inside.set_compression(algorithm)
+    }
 }
 
 struct MappedHeaders<F> {
@@ -225,12 +246,17 @@ where
         let headers = (self.change)(headers)?;
         self.inside.send_headers(headers)
     }
+
+    fn set_compression(&mut self, algorithm: &str) -> Result<(), Status> {
+        self.inside.set_compression(algorithm)
+    }
 }
 
 /// The wire's end of a stream, as the innermost interceptor of a server sees it.
 impl ReceiveMessages for Inbound<EncodedMessage> {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<EncodedMessage>, Status>> {
-        Inbound::poll_message(self, cx)
+        let message = ready!(Inbound::poll_message(self, cx))?;
+        Poll::Ready(Ok(message.map(|message| message.arrived(self.was_compressed()))))
     }
 }
 
@@ -246,6 +272,10 @@ impl SendMessages for Outbound<EncodedMessage> {
     fn send_headers(&mut self, headers: Metadata) -> Result<(), Status> {
         Outbound::send_headers(self, headers)
     }
+
+    fn set_compression(&mut self, algorithm: &str) -> Result<(), Status> {
+        Outbound::set_compression(self, algorithm)
+    }
 }
 
 /// What a user sends by an [`Outbound`], taken from there in place of a session. The stream has to be attached to
@@ -253,10 +283,14 @@ impl SendMessages for Outbound<EncodedMessage> {
 pub(crate) struct DrainedStream {
     stream: Arc<OutboundStream>,
     taken: VecDeque<EncodedMessage>,
+    /// They follow the choice of compression.
+    headers: Option<Metadata>,
 }
 
 /// What comes out of a [`DrainedStream`].
 pub(crate) enum Drained {
+    /// A handler's choice of the algorithm.
+    Compression(String),
     Headers(Metadata),
     Message(EncodedMessage),
     End,
@@ -264,12 +298,20 @@ pub(crate) enum Drained {
 
 impl DrainedStream {
     pub(crate) fn new(stream: Arc<OutboundStream>) -> Self {
-        DrainedStream { stream, taken: VecDeque::new() }
+        DrainedStream { stream, taken: VecDeque::new(), headers: None }
     }
 
     /// What comes next. While this is pending, the stream's carrier is told when something does.
     pub(super) fn poll_next(&mut self) -> Poll<Drained> {
         if let Some(headers) = self.stream.take_headers() {
+            // From now on nothing can be chosen.
+            if let Some(algorithm) = self.stream.take_choice() {
+                self.headers = Some(headers);
+                return Poll::Ready(Drained::Compression(algorithm));
+            }
+            return Poll::Ready(Drained::Headers(headers));
+        }
+        if let Some(headers) = self.headers.take() {
             return Poll::Ready(Drained::Headers(headers));
         }
         if self.taken.is_empty() {
@@ -293,7 +335,7 @@ impl ReceiveMessages for DrainedStream {
         loop {
             match ready!(self.poll_next()) {
                 // A client's stream has none.
-                Drained::Headers(_) => {}
+                Drained::Compression(_) | Drained::Headers(_) => {}
                 Drained::Message(message) => return Poll::Ready(Ok(Some(message))),
                 Drained::End => return Poll::Ready(Ok(None)),
             }
@@ -340,7 +382,12 @@ impl SendMessages for FedStream {
         }
         let octets = message.len() + PREFIX_LEN;
         self.outstanding += octets;
-        self.stream.handle_message(Payload::Owned(message.into_bytes()), octets)
+        let was_compressed = message.was_compressed();
+        let payload = Payload::Owned(message.into_bytes());
+        match was_compressed {
+            true => self.stream.handle_inflated(payload, octets),
+            false => self.stream.handle_message(payload, octets),
+        }
     }
 
     fn send_headers(&mut self, headers: Metadata) -> Result<(), Status> {
@@ -348,6 +395,10 @@ impl SendMessages for FedStream {
             return Err(Status::internal("the response headers were sent already; they can be sent once"));
         }
         self.stream.handle_headers(headers);
+        Ok(())
+    }
+
+    fn set_compression(&mut self, _: &str) -> Result<(), Status> {
         Ok(())
     }
 }
@@ -363,7 +414,14 @@ impl ReceiveMessages for ReceivedOnce {
 
 /// The one response of a method without a stream of them.
 #[derive(Clone, Default)]
-pub(crate) struct SentOnce(Arc<Mutex<(Metadata, Option<EncodedMessage>)>>);
+pub(crate) struct SentOnce(Arc<Mutex<OneResponse>>);
+
+#[derive(Default)]
+struct OneResponse {
+    compression: Option<String>,
+    headers: Metadata,
+    message: Option<EncodedMessage>,
+}
 
 impl SentOnce {
     /// The response, with what the call ended with.
@@ -372,12 +430,17 @@ impl SentOnce {
         result: Result<Metadata, Status>,
     ) -> Result<Response<EncodedMessage>, Status> {
         let trailers = result?;
-        match std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)) {
-            (headers, Some(message)) => Ok(Response::from_parts(message, headers, trailers)),
-            (_, None) => {
-                Err(Status::internal("an interceptor ended the call with OK and without a response"))
-            }
-        }
+        let OneResponse { compression, headers, message } = std::mem::take(&mut *self.lock());
+        let Some(message) = message else {
+            return Err(Status::internal("an interceptor ended the call with OK and without a response"));
+        };
+        let mut response = Response::from_parts(message, headers, trailers);
+        response.choice_mut().algorithm = compression.map(Into::into);
+        Ok(response)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, OneResponse> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -387,15 +450,19 @@ impl SendMessages for SentOnce {
     }
 
     fn send(&mut self, message: EncodedMessage) -> Result<(), Status> {
-        let mut response = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match response.1.replace(message) {
+        match self.lock().message.replace(message) {
             None => Ok(()),
             Some(_) => Err(Status::internal("an interceptor sent more than the one response of the method")),
         }
     }
 
     fn send_headers(&mut self, headers: Metadata) -> Result<(), Status> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = headers;
+        self.lock().headers = headers;
+        Ok(())
+    }
+
+    fn set_compression(&mut self, algorithm: &str) -> Result<(), Status> {
+        self.lock().compression = Some(algorithm.to_owned());
         Ok(())
     }
 }

@@ -50,6 +50,20 @@
 //! Messages are their octets ([`EncodedMessage`]), decoded when asked for, so that a request can be sent again at no
 //! cost and one interceptor serves all methods.
 //!
+//! # Compression
+//!
+//! What an interceptor sees is never compressed; [`EncodedMessage::was_compressed`] says how a message arrived, and
+//! [`EncodedMessage::set_compressible`] whether it is to be compressed on its way on. The algorithm is the call's: on a
+//! client [`Request::with_compression`](crate::Request::with_compression) chooses it, on a server
+//! [`Response::with_compression`](crate::Response::with_compression) or, for streams,
+//! [`MessageSender::set_compression`].
+//!
+//! # What else is around a call
+//!
+//! From the outside in, on a client: interceptors; the service config's timeout, retries and hedging, of which
+//! interceptors see only the outcome; and for each attempt [stats handlers](crate::stats), the choice of a connection
+//! and [call credentials](crate::credentials::CallCredentials). On a server: stats handlers, interceptors, the handler.
+//!
 //! # Where they run
 //!
 //! On a server an interceptor is a part of the handler's future: it runs on the connection's loop, in the turn that has
@@ -67,7 +81,7 @@ mod pump;
 pub(crate) use chain::{BoxFuture, Chain, Endpoint};
 pub use chain::{Interceptor, Next, on_request};
 pub use encoded::EncodedMessage;
-pub(crate) use encoded::Octets;
+pub(crate) use encoded::{AS_IT_IS, Octets};
 pub(crate) use messages::{DrainedStream, FedStream, ReceivedOnce, SentOnce};
 pub use messages::{MessageReceiver, MessageSender, Messages, ReceiveMessages, SendMessages};
 pub(crate) use pump::{Attach, Ends, carry, serve};

@@ -107,6 +107,7 @@ async fn drain(stream: Arc<OutboundStream>, mut sender: MessageSender) -> Result
     let mut drained = DrainedStream::new(stream);
     loop {
         match poll_fn(|_| drained.poll_next()).await {
+            Drained::Compression(algorithm) => sender.set_compression(&algorithm)?,
             Drained::Headers(headers) => sender.send_headers(headers)?,
             Drained::Message(message) => sender.send(message).await?,
             Drained::End => return Ok(()),
@@ -130,7 +131,7 @@ pub(crate) async fn carry(
         }
         responses.send_headers(headers?)?;
         while let Some(message) = inbound.message().await? {
-            responses.send(message).await?;
+            responses.send(message.arrived(inbound.was_compressed())).await?;
         }
         Ok(inbound.trailers().clone())
     };
@@ -152,7 +153,11 @@ pub(crate) async fn carry(
 /// An error is that of an interceptor; what the wire says is told by the receiving side.
 async fn send(mut requests: MessageReceiver, outbound: Outbound<EncodedMessage>) -> Result<(), Status> {
     while let Some(message) = requests.message().await? {
-        if outbound.send(message).await.is_err() {
+        let sent = match message.is_compressible() {
+            true => outbound.send(message).await,
+            false => outbound.send_uncompressed(message).await,
+        };
+        if sent.is_err() {
             break;
         }
     }
