@@ -25,7 +25,7 @@ pub mod etcd;
 #[cfg(test)]
 mod fault_injection;
 mod net;
-pub mod rpc;
+mod rpc;
 pub mod server;
 pub mod services;
 
@@ -38,7 +38,9 @@ pub use client::{Channel, UnaryCall};
 pub use engine::{Engine, EngineBuilder, Sleep, sleep};
 pub use error::Error;
 pub use net::{Address, AddressError, LoopStats, Peer, PeerAddress, on_event_loop};
-pub use rpc::{Code, Metadata, Status, codec, compression};
+#[doc(hidden)]
+pub use rpc::fuzz;
+pub use rpc::{Code, Metadata, Status, codec, compression, metadata};
 pub use server::Server;
 
 /// What generated code needs; not for use by hand.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use lariat::client::Method;
-use lariat::rpc::{Codec, Payload};
+use lariat::codec::{Codec, Payload};
 use lariat::server::{Handler, Service};
 use lariat::{Channel, Engine, Inbound, Outbound, Request, Response, Server, Status, Wait};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use lariat::client;
 #[cfg(feature = "etcd")]
 use lariat::etcd;
-use lariat::rpc::fuzz;
+use lariat::fuzz;
 
 /// Runs a fuzz target's body on every file of its corpus.
 fn replay(target: &str, body: fn(&[u8])) {

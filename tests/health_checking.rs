@@ -10,8 +10,8 @@ use bytes::Bytes;
 use lariat::client::ConnectivityState;
 use lariat::client::resolver::Manual;
 use lariat::codec::Raw;
-use lariat::rpc::LoadReport;
 use lariat::server::{Handler, Service};
+use lariat::services::LoadReport;
 use lariat::{Channel, Code, Outbound, Request, Server, Status, Wait};
 use support::*;
 

@@ -6,11 +6,10 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use lariat::codec::{Codec, Raw};
-use lariat::rpc::Payload;
+use lariat::codec::{Codec, Payload, Raw};
 use lariat::server::{Handler, Service};
 use lariat::{Channel, Code, Engine, Inbound, Outbound, Request, Response, Server, Status, Wait};
 use lariat_frame::hpack::{Encoder, HeaderList, Indexing};
@@ -384,11 +383,9 @@ fn response_headers_that_are_too_large_end_the_call_and_its_handler() {
 fn many_calls_may_wait_for_a_connection() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let client = connect(&listener.local_addr().unwrap().to_string());
-    let begin = Instant::now();
     let calls: Vec<_> = (0..30_000).map(|_| client.unary("x")).collect();
     client.channel.close();
     for call in calls {
         assert_eq!(call.wait().unwrap_err().code(), Code::Cancelled);
     }
-    assert!(begin.elapsed() < 5_000 * MS, "{:?}", begin.elapsed());
 }

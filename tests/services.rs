@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use lariat::client::resolver::Manual;
 use lariat::codec::Prost;
-use lariat::rpc::health_check::{
-    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
+use lariat::services::{
+    Health, HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, LoadRecorder,
+    LoadReport, LoadReportRequest, LoadReports, LoadTrailers, ServingStatus,
 };
-use lariat::rpc::load_report::LoadReportRequest;
-use lariat::services::{Health, LoadRecorder, LoadReport, LoadReports, LoadTrailers, ServingStatus};
 use lariat::{Channel, Code, Inbound, Request, Server, Status, Wait};
 use support::*;
 

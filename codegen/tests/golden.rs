@@ -91,7 +91,7 @@ fn code_generated_with_options_equals_the_golden_files() {
                 .emit_package(false)
                 .compile_well_known_types(true)
                 .prost_path("::prost")
-                .codec_path("::lariat::rpc::Prost")
+                .codec_path("lariat::codec::Prost")
                 .bytes(".lariat.test.kinds.Sheep.photo")
                 .btree_map(".lariat.test.kinds")
                 .message_attribute("Total", "#[derive(PartialOrd, Ord)]")

@@ -1,4 +1,4 @@
 //! A request has one outcome, however it is cut into DATA frames.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| lariat::rpc::fuzz::server_call(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lariat::fuzz::server_call(data));

@@ -1,4 +1,4 @@
 //! Values of grpc-timeout are read and written back.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| lariat::rpc::fuzz::timeout(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lariat::fuzz::timeout(data));

@@ -218,7 +218,7 @@ fn check_status(asked: Option<&EchoStatus>) -> Result<(), Status> {
 
 /// The header and the trailer that a request's metadata ask for.
 fn echo(received: &Metadata) -> Result<(Metadata, Metadata), Status> {
-    let refuse = |error: lariat::rpc::MetadataError| Status::internal(error.to_string());
+    let refuse = |error: lariat::metadata::MetadataError| Status::internal(error.to_string());
     let (mut header, mut trailer) = (Metadata::new(), Metadata::new());
     for value in received.get_all(INITIAL) {
         header.append(INITIAL, value).map_err(refuse)?;

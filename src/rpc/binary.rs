@@ -14,31 +14,31 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The end of every key whose values are binary.
-pub const SUFFIX: &str = "-bin";
+pub(crate) const SUFFIX: &str = "-bin";
 
 /// Whether values under this key are binary.
-pub fn is_binary_key(key: &[u8]) -> bool {
+pub(crate) fn is_binary_key(key: &[u8]) -> bool {
     key.ends_with(SUFFIX.as_bytes())
 }
 
 /// The wire form of a binary value.
-pub fn encode(value: &[u8]) -> String {
+pub(crate) fn encode(value: &[u8]) -> String {
     BASE64.encode(value)
 }
 
 /// The binary value of one piece, or `None` if it is not base64.
-pub fn decode(piece: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode(piece: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(piece.trim_ascii()).ok()
 }
 
 /// The values that one received field holds: a field may carry several, joined by commas.
-pub fn pieces(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+pub(crate) fn pieces(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     value.split(|octet| *octet == b',')
 }
 
 /// Whether this received field should be binary and has a piece that is not base64. Allocates nothing.
 #[inline]
-pub fn is_malformed(key: &[u8], value: &[u8]) -> bool {
+pub(crate) fn is_malformed(key: &[u8], value: &[u8]) -> bool {
     is_binary_key(key) && !pieces(value).all(is_valid_piece)
 }
 

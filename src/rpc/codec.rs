@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::message::Payload;
 use super::status::Status;
+
+pub use super::message::Payload;
 
 /// Turns messages of type `T` into octets and back. A codec has no state; it is chosen by type.
 pub trait Codec<T>: Send + Sync + 'static {

@@ -1,10 +1,10 @@
 //! The `content-type` of gRPC: `application/grpc`, perhaps with `+` and a subtype (PROTOCOL-HTTP2.md, "Requests").
 
 /// The content type without a subtype; messages are protobuf then.
-pub const GRPC: &str = "application/grpc";
+pub(crate) const GRPC: &str = "application/grpc";
 
 /// The content type for a codec's subtype; for the empty one, the short form.
-pub fn of_subtype(subtype: &str) -> String {
+pub(crate) fn of_subtype(subtype: &str) -> String {
     match subtype {
         "" => GRPC.to_owned(),
         subtype => format!("{GRPC}+{subtype}"),
@@ -12,7 +12,7 @@ pub fn of_subtype(subtype: &str) -> String {
 }
 
 /// The subtype that a content type names (empty if it names none), or `None` if the content is not gRPC.
-pub fn subtype(content_type: &[u8]) -> Option<&[u8]> {
+pub(crate) fn subtype(content_type: &[u8]) -> Option<&[u8]> {
     let (base, rest) = content_type.split_at_checked(GRPC.len())?;
     if !base.eq_ignore_ascii_case(GRPC.as_bytes()) {
         return None;

@@ -17,7 +17,7 @@ const GROWTH: usize = 16;
 ///
 /// A message that lies in one payload entirely is borrowed from it. Between messages the deframer holds no memory.
 #[derive(Debug)]
-pub struct Deframer {
+pub(crate) struct Deframer {
     limit: usize,
     prefix: [u8; PREFIX_LEN],
     /// Octets of the prefix that have arrived; all of them while a payload is being assembled.
@@ -31,7 +31,7 @@ pub struct Deframer {
 
 impl Deframer {
     /// A deframer for messages of at most `limit` octets, prefix not counted.
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
             prefix: [0; PREFIX_LEN],
@@ -48,7 +48,7 @@ impl Deframer {
     /// A message above the limit is RESOURCE_EXHAUSTED, before memory is taken for it; a flag other than 0 and 1 is
     /// INTERNAL. After an error the stream has no meaning any more.
     #[inline]
-    pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Message<'a>>, Status> {
+    pub(crate) fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Message<'a>>, Status> {
         if self.prefix_len == 0
             && let Some((prefix, rest)) = input.split_first_chunk::<PREFIX_LEN>()
         {
@@ -63,38 +63,38 @@ impl Deframer {
 
     /// The one uncompressed message that `input` is to the octet, if that is so and nothing came before.
     #[inline]
-    pub fn only<'a>(&self, input: &'a [u8]) -> Option<&'a [u8]> {
+    pub(crate) fn only<'a>(&self, input: &'a [u8]) -> Option<&'a [u8]> {
         let (&[0, len @ ..], payload) = input.split_first_chunk::<PREFIX_LEN>()? else { return None };
         let is_whole = u32::from_be_bytes(len) as usize == payload.len();
         (is_whole && self.prefix_len == 0 && payload.len() <= self.limit).then_some(payload)
     }
 
     /// Octets that are still missing of a message whose length is known; 0 between messages.
-    pub fn expected(&self) -> usize {
+    pub(crate) fn expected(&self) -> usize {
         self.missing
     }
 
     /// The size of a message under way of which enough has come to have memory for all of it, if it has not.
-    pub fn outgrown(&self) -> Option<usize> {
+    pub(crate) fn outgrown(&self) -> Option<usize> {
         let (arrived, size) = (self.assembled.len(), self.assembled.len() + self.missing);
         (arrived >= MAX_FIRST_ALLOCATION / 2 && self.assembled.capacity() < size).then_some(size)
     }
 
     /// Goes on assembling in this empty buffer, which the caller had anyway.
-    pub fn move_to(&mut self, mut buffer: Vec<u8>) {
+    pub(crate) fn move_to(&mut self, mut buffer: Vec<u8>) {
         buffer.clear();
         buffer.extend_from_slice(&self.assembled);
         self.assembled = buffer;
     }
 
     /// Whether the octets so far end inside of a message.
-    pub fn is_inside_message(&self) -> bool {
+    pub(crate) fn is_inside_message(&self) -> bool {
         self.prefix_len > 0
     }
 
     /// To be called when the stream has ended: INTERNAL if it ended inside of a message.
     #[inline]
-    pub fn finish(&self) -> Result<(), Status> {
+    pub(crate) fn finish(&self) -> Result<(), Status> {
         if self.is_inside_message() { Err(self.cut_short()) } else { Ok(()) }
     }
 

@@ -8,12 +8,12 @@
 mod client_call;
 mod server_call;
 
-pub use client_call::{ClientCall, HeadersOutcome, KnownResponse, Violation};
-pub use server_call::ServerCall;
+pub(crate) use client_call::{ClientCall, HeadersOutcome, KnownResponse, Violation};
+pub(crate) use server_call::ServerCall;
 
 /// How many messages one side of a call sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cardinality {
+pub(crate) enum Cardinality {
     /// Exactly one.
     One,
     /// Any number: the method streams in this direction.

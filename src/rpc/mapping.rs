@@ -6,7 +6,7 @@ use super::code::Code;
 use super::status::Status;
 
 /// The code for a response without `grpc-status`, by its HTTP status (`doc/http-grpc-status-mapping.md`).
-pub fn from_http_status(http_status: u16) -> Code {
+pub(crate) fn from_http_status(http_status: u16) -> Code {
     match http_status {
         400 => Code::Internal,
         401 => Code::Unauthenticated,
@@ -21,7 +21,7 @@ pub fn from_http_status(http_status: u16) -> Code {
 ///
 /// `deadline_passed`: the call's deadline has passed by the clock of this side. A peer that keeps the same deadline may
 /// be the first to notice, and then resets with CANCEL.
-pub fn from_error_code(code: ErrorCode, deadline_passed: bool) -> Code {
+pub(crate) fn from_error_code(code: ErrorCode, deadline_passed: bool) -> Code {
     match code {
         ErrorCode::CANCEL if deadline_passed => Code::DeadlineExceeded,
         ErrorCode::CANCEL => Code::Cancelled,
@@ -45,7 +45,7 @@ pub fn from_error_code(code: ErrorCode, deadline_passed: bool) -> Code {
 /// The status of a call whose stream was reset with this code, as [`from_error_code`] maps it.
 ///
 /// `rule` is the rule that the peer broke if this side has reset the stream, and `None` if the peer has.
-pub fn reset_status(code: ErrorCode, rule: Option<&str>, deadline_passed: bool) -> Status {
+pub(crate) fn reset_status(code: ErrorCode, rule: Option<&str>, deadline_passed: bool) -> Status {
     let message = match (rule, code) {
         (Some(rule), _) => format!("stream reset with {code}, because the peer broke a rule: {rule}"),
         (None, ErrorCode::CANCEL) if deadline_passed => {

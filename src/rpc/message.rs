@@ -9,15 +9,15 @@ use super::codec::Codec;
 use super::status::Status;
 
 /// Octets in front of a payload: the flag and the length.
-pub const PREFIX_LEN: usize = 5;
+pub(crate) const PREFIX_LEN: usize = 5;
 
 /// The size of the largest message that a server accepts and a client receives unless told otherwise: 4 MiB, as in
 /// every gRPC library. It bounds what one call can make its receiver hold.
-pub const DEFAULT_MAX_RECEIVE_SIZE: usize = 4 * 1024 * 1024;
+pub(crate) const DEFAULT_MAX_RECEIVE_SIZE: usize = 4 * 1024 * 1024;
 
 /// A received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message<'a> {
+pub(crate) struct Message<'a> {
     /// Whether the payload is compressed, with the algorithm that `grpc-encoding` names.
     pub compressed: bool,
     /// The octets of the message.
@@ -35,7 +35,7 @@ pub enum Payload<'a> {
 
 impl Message<'_> {
     /// The same message, independent of the input; copies what is borrowed.
-    pub fn into_owned(self) -> Message<'static> {
+    pub(crate) fn into_owned(self) -> Message<'static> {
         Message { compressed: self.compressed, payload: Payload::Owned(self.payload.into_bytes()) }
     }
 }
@@ -79,7 +79,7 @@ impl Eq for Payload<'_> {}
 
 /// What stands in front of an uncompressed payload of this length.
 #[inline]
-pub fn message_prefix(len: u32) -> [u8; PREFIX_LEN] {
+pub(crate) fn message_prefix(len: u32) -> [u8; PREFIX_LEN] {
     let [a, b, c, d] = len.to_be_bytes();
     [0, a, b, c, d]
 }
@@ -93,7 +93,7 @@ pub(super) fn compressed_prefix(len: u32) -> [u8; PREFIX_LEN] {
 /// Checks the length of a payload that is to be sent against the caller's limit, and against the four octets that the
 /// prefix has for it. The error is RESOURCE_EXHAUSTED.
 #[inline]
-pub fn check_send_len(len: usize, limit: usize) -> Result<u32, Status> {
+pub(crate) fn check_send_len(len: usize, limit: usize) -> Result<u32, Status> {
     match u32::try_from(len) {
         Ok(prefix) if len <= limit => Ok(prefix),
         _ => Err(too_large_to_send(len, limit)),
@@ -109,7 +109,11 @@ fn too_large_to_send(len: usize, limit: usize) -> Status {
 }
 
 /// Appends a message with its prefix. A payload longer than `limit` is RESOURCE_EXHAUSTED and leaves `out` as it was.
-pub fn frame_message<C: Codec<T>, T>(message: &T, limit: usize, out: &mut Vec<u8>) -> Result<(), Status> {
+pub(crate) fn frame_message<C: Codec<T>, T>(
+    message: &T,
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Status> {
     let start = out.len();
     let announced = check_send_len(C::encoded_len(message), limit)?;
     out.reserve(PREFIX_LEN + announced as usize);

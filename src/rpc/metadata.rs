@@ -71,7 +71,7 @@ impl Metadata {
     ///
     /// Hidden are the fields of the protocol itself, and values with octets outside of %x20-%x7E, which gRPC lets a
     /// receiver drop but not fail on.
-    pub fn received(headers: Arc<HeaderList>) -> Self {
+    pub(crate) fn received(headers: Arc<HeaderList>) -> Self {
         Self { list: Some(headers), is_received: true }
     }
 
@@ -215,7 +215,7 @@ impl Metadata {
 
     /// Appends the fields to a header list that is to be sent. What a sender may not set is left out, so received
     /// metadata can be passed on as it is.
-    pub fn write_to(&self, out: &mut HeaderList) {
+    pub(crate) fn write_to(&self, out: &mut HeaderList) {
         for field in self.visible().filter(|field| !RECEIVE_ONLY.contains(&field.name)) {
             out.push(field.name, field.value, indexing(&field));
         }

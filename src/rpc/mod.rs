@@ -5,36 +5,35 @@
 //! messages out of DATA payloads and [`message`] puts them in; [`grammar`] knows which of these may follow which, for
 //! either side.
 
-pub mod binary;
-pub mod code;
+pub(crate) mod binary;
+pub(crate) mod code;
 pub mod codec;
 pub mod compression;
-pub mod content_type;
-pub mod deframer;
+pub(crate) mod content_type;
+pub(crate) mod deframer;
 #[doc(hidden)]
 pub mod fuzz;
-pub mod grammar;
-pub mod health_check;
-pub mod load_report;
-pub mod mapping;
-pub mod message;
+pub(crate) mod grammar;
+pub(crate) mod health_check;
+pub(crate) mod load_report;
+pub(crate) mod mapping;
+pub(crate) mod message;
 pub mod metadata;
-pub mod percent;
-pub mod request_head;
-pub mod response_head;
-pub mod status;
-pub mod timeout;
-pub mod trailers;
+pub(crate) mod percent;
+pub(crate) mod request_head;
+pub(crate) mod response_head;
+pub(crate) mod status;
+pub(crate) mod timeout;
+pub(crate) mod trailers;
 
 pub use code::Code;
-pub use codec::{Codec, Prost, Raw};
-pub use deframer::Deframer;
-pub use grammar::{Cardinality, ClientCall, HeadersOutcome, KnownResponse, ServerCall, Violation};
-pub use load_report::LoadReport;
-pub use message::{
+pub(crate) use codec::{Codec, Prost, Raw};
+pub(crate) use deframer::Deframer;
+pub(crate) use grammar::{Cardinality, ClientCall, HeadersOutcome, KnownResponse, ServerCall, Violation};
+pub(crate) use load_report::LoadReport;
+pub(crate) use message::{
     DEFAULT_MAX_RECEIVE_SIZE, Message, PREFIX_LEN, Payload, check_send_len, frame_message, message_prefix,
 };
-pub use metadata::{Metadata, MetadataError, Value};
-pub use request_head::{Rejection, RequestHead};
-pub use response_head::ResponseHead;
+pub use metadata::Metadata;
+pub(crate) use request_head::{Rejection, RequestHead};
 pub use status::Status;

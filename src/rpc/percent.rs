@@ -1,13 +1,13 @@
 //! The percent-encoding of `grpc-message` (PROTOCOL-HTTP2.md, "Responses").
 
 /// Whether [`encode`] would change this message.
-pub fn needs_encoding(message: &str) -> bool {
+pub(crate) fn needs_encoding(message: &str) -> bool {
     message.starts_with(' ') || message.ends_with(' ') || !message.bytes().all(is_plain)
 }
 
 /// Appends the message: octets outside of %x20-%x7E and the percent sign as `%XX`, the others as they are. A space at
 /// either end is escaped too, since a field value must not begin or end with one (RFC 9113 §8.2.1).
-pub fn encode(message: &str, out: &mut Vec<u8>) {
+pub(crate) fn encode(message: &str, out: &mut Vec<u8>) {
     out.reserve(message.len());
     let last = message.len().saturating_sub(1);
     for (index, octet) in message.bytes().enumerate() {
@@ -23,7 +23,7 @@ pub fn encode(message: &str, out: &mut Vec<u8>) {
 
 /// The message that this value stands for. Lenient, because a message is there to be read: an escape that is none is
 /// kept as it is, and octets that are not UTF-8 become U+FFFD.
-pub fn decode(value: &[u8]) -> String {
+pub(crate) fn decode(value: &[u8]) -> String {
     if !value.contains(&b'%') {
         return String::from_utf8_lossy(value).into_owned();
     }

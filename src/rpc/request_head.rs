@@ -12,10 +12,16 @@ use super::timeout;
 use super::trailers;
 
 /// What every request for this method on this channel begins with. To be made once and sent many times; what differs
-/// from call to call comes behind it ([`push_timeout`], [`push_attempts`], metadata).
+/// from call to call comes behind it ([`push_timeout`], metadata).
 ///
 /// `path` is `/service/method`, `scheme` is `http` or `https`, `subtype` is the codec's.
-pub fn template(path: &str, scheme: &str, authority: &str, user_agent: &str, subtype: &str) -> HeaderList {
+pub(crate) fn template(
+    path: &str,
+    scheme: &str,
+    authority: &str,
+    user_agent: &str,
+    subtype: &str,
+) -> HeaderList {
     let mut list = HeaderList::new();
     let content_type = content_type::of_subtype(subtype);
     for (name, value) in [
@@ -33,7 +39,7 @@ pub fn template(path: &str, scheme: &str, authority: &str, user_agent: &str, sub
 }
 
 /// The `user-agent` of this library, with an application's own in front if there is one.
-pub fn user_agent(application: Option<&str>) -> String {
+pub(crate) fn user_agent(application: Option<&str>) -> String {
     let library = concat!("grpc-rust-lariat/", env!("CARGO_PKG_VERSION"));
     match application {
         Some(application) => format!("{application} {library}"),
@@ -42,28 +48,23 @@ pub fn user_agent(application: Option<&str>) -> String {
 }
 
 /// Appends `grpc-timeout`.
-pub fn push_timeout(timeout: Duration, out: &mut HeaderList) {
+pub(crate) fn push_timeout(timeout: Duration, out: &mut HeaderList) {
     // It hardly repeats: the table has no use for it.
     out.push(b"grpc-timeout", &timeout::encode(timeout), Indexing::Skip);
 }
 
-/// Appends `grpc-previous-rpc-attempts`: how many attempts of this call came before (gRFC A6). Not for the first one.
-pub fn push_attempts(attempts: u32, out: &mut HeaderList) {
-    out.push(b"grpc-previous-rpc-attempts", attempts.to_string().as_bytes(), Indexing::Skip);
-}
-
 /// Appends `grpc-encoding`: the algorithm of this request's compressed messages.
-pub fn push_encoding(encoding: &str, out: &mut HeaderList) {
+pub(crate) fn push_encoding(encoding: &str, out: &mut HeaderList) {
     out.push(b"grpc-encoding", encoding.as_bytes(), Indexing::Index);
 }
 
 /// Appends `grpc-accept-encoding`: the algorithms that the response may use, separated by commas.
-pub fn push_accept_encoding(encodings: &str, out: &mut HeaderList) {
+pub(crate) fn push_accept_encoding(encodings: &str, out: &mut HeaderList) {
     out.push(b"grpc-accept-encoding", encodings.as_bytes(), Indexing::Index);
 }
 
 /// The service and the method of a path `/service/method`, or `None` if it is none.
-pub fn split_path(path: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_path(path: &str) -> Option<(&str, &str)> {
     let name = path.strip_prefix('/')?;
     // Method names are short: looking from the end is the shorter way.
     let slash = name.bytes().rposition(|octet| octet == b'/')?;
@@ -73,7 +74,7 @@ pub fn split_path(path: &str) -> Option<(&str, &str)> {
 
 /// What a server has to know of a request to route it. Its metadata is `Metadata::received(..)` of the same list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestHead<'a> {
+pub(crate) struct RequestHead<'a> {
     /// `/service/method`.
     pub path: &'a str,
     /// `:authority`, or `host` in its place.
@@ -92,7 +93,7 @@ pub struct RequestHead<'a> {
 
 /// The answer to a request that cannot be served: one header block, perhaps a line of text, and the end of the stream.
 #[derive(Clone, Debug)]
-pub struct Rejection {
+pub(crate) struct Rejection {
     /// The value of `:status`; 200 if the request was valid HTTP for gRPC.
     pub http_status: u16,
     /// The outcome of the call.
@@ -118,7 +119,7 @@ impl Rejection {
     }
 
     /// Appends the header block of the response; `text` follows as its content.
-    pub fn write_to(&self, out: &mut HeaderList) {
+    pub(crate) fn write_to(&self, out: &mut HeaderList) {
         match self.text {
             Some(_) => response_head::push_head(self.http_status, "text/plain; charset=utf-8", out),
             None => response_head::push_status(self.http_status, "", out),
@@ -159,7 +160,7 @@ impl From<Status> for Rejection {
 
 impl<'a> RequestHead<'a> {
     /// Reads the header block of a request, checking what makes it a gRPC request.
-    pub fn parse(headers: &'a HeaderList) -> Result<Self, Rejection> {
+    pub(crate) fn parse(headers: &'a HeaderList) -> Result<Self, Rejection> {
         let mut fields = Fields::default();
         for field in headers.iter() {
             fields.take(field.name, field.value);
@@ -171,18 +172,18 @@ impl<'a> RequestHead<'a> {
     }
 
     /// The full name of the service, as `helloworld.Greeter`.
-    pub fn service(&self) -> &'a str {
+    pub(crate) fn service(&self) -> &'a str {
         self.service
     }
 
     /// The name of the method, as `SayHello`.
-    pub fn method(&self) -> &'a str {
+    pub(crate) fn method(&self) -> &'a str {
         self.method
     }
 
     /// Checks that this server knows the algorithm of the request's compressed messages. `supported` lists what it
     /// knows, separated by commas.
-    pub fn check_encoding(&self, supported: &str) -> Result<(), Rejection> {
+    pub(crate) fn check_encoding(&self, supported: &str) -> Result<(), Rejection> {
         let Some(encoding) = self.encoding else {
             return Ok(());
         };
@@ -322,7 +323,6 @@ mod tests {
     fn what_a_client_writes_a_server_reads() {
         let mut headers = template("/helloworld.Greeter/SayHello", "https", "example.com", "test/1", "json");
         push_timeout(Duration::from_secs(1), &mut headers);
-        push_attempts(2, &mut headers);
         push_encoding("gzip", &mut headers);
         push_accept_encoding("gzip,identity", &mut headers);
         let head = RequestHead::parse(&headers).unwrap();
@@ -339,7 +339,6 @@ mod tests {
                 accept_encoding: Some(b"gzip,identity"),
             }
         );
-        assert_eq!(headers.get(b"grpc-previous-rpc-attempts"), Some(&b"2"[..]));
     }
 
     #[test]
@@ -355,7 +354,6 @@ mod tests {
     fn what_differs_from_call_to_call_stays_out_of_the_table() {
         let mut headers = HeaderList::new();
         push_timeout(Duration::from_millis(1), &mut headers);
-        push_attempts(1, &mut headers);
         assert!(headers.iter().all(|field| field.indexing == Indexing::Skip));
     }
 

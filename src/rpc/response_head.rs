@@ -14,21 +14,15 @@ use super::trailers;
 /// What every response of this content subtype begins with: `:status: 200` and `content-type`. To be made once and sent
 /// many times. Encoding and metadata come behind it; with the fields of [`trailers`] behind it, it is a trailers-only
 /// response.
-pub fn template(subtype: &str) -> Arc<HeaderList> {
+pub(crate) fn template(subtype: &str) -> Arc<HeaderList> {
     let mut list = HeaderList::new();
     push_status(200, subtype, &mut list);
     Arc::new(list)
 }
 
 /// Appends `grpc-encoding`: the algorithm of this response's compressed messages.
-pub fn push_encoding(encoding: &str, out: &mut HeaderList) {
+pub(crate) fn push_encoding(encoding: &str, out: &mut HeaderList) {
     out.push(b"grpc-encoding", encoding.as_bytes(), Indexing::Index);
-}
-
-/// Appends a whole response: the one header block that ends a call which failed before anything was sent.
-pub fn trailers_only(status: &Status, out: &mut HeaderList) {
-    push_status(200, "", out);
-    trailers::write(status, out);
 }
 
 /// Appends the first two fields.
@@ -46,15 +40,13 @@ pub(super) fn push_head(http_status: u16, content_type: &str, out: &mut HeaderLi
 
 /// What the first header block of a response is.
 #[derive(Debug)]
-pub enum ResponseHead<'a> {
+pub(crate) enum ResponseHead<'a> {
     /// An informational response (1xx): another head follows.
     Informational,
     /// A gRPC response: messages and trailers follow. Its metadata is `Metadata::received(..)` of the same list.
     Grpc {
         /// The algorithm of compressed messages; `None` for identity.
         encoding: Option<&'a [u8]>,
-        /// What follows the `+` of the content type; empty for none.
-        subtype: &'a [u8],
     },
     /// The whole response: the outcome of the call. No message follows.
     TrailersOnly(Result<(), Status>),
@@ -69,7 +61,7 @@ pub enum ResponseHead<'a> {
 
 impl<'a> ResponseHead<'a> {
     /// Reads the first header block of a response. `end_stream`: nothing follows it.
-    pub fn parse(headers: &'a Arc<HeaderList>, end_stream: bool) -> Self {
+    pub(crate) fn parse(headers: &'a Arc<HeaderList>, end_stream: bool) -> Self {
         let mut http_status = None;
         let mut content_type = None;
         let mut grpc_status = None;
@@ -89,13 +81,13 @@ impl<'a> ResponseHead<'a> {
         if end_stream && grpc_status.is_some() {
             return Self::TrailersOnly(trailers::outcome(grpc_status, malformed_binary, headers));
         }
-        let subtype = content_type.and_then(content_type::subtype);
-        match (http_status, subtype) {
-            (Some(b"200"), Some(_)) if end_stream => {
+        let is_grpc = content_type.and_then(content_type::subtype).is_some();
+        match (http_status, is_grpc) {
+            (Some(b"200"), true) if end_stream => {
                 Self::TrailersOnly(trailers::outcome(None, malformed_binary, headers))
             }
-            (Some(b"200"), Some(subtype)) => match malformed_binary {
-                None => Self::Grpc { encoding, subtype },
+            (Some(b"200"), true) => match malformed_binary {
+                None => Self::Grpc { encoding },
                 Some(name) => Self::Malformed(malformed(name)),
             },
             (Some([b'1', _, _]), _) if end_stream => {
@@ -159,17 +151,14 @@ mod tests {
         let mut headers = HeaderList::clone(&template("json"));
         push_encoding("gzip", &mut headers);
         let headers = Arc::new(headers);
-        let ResponseHead::Grpc { encoding, subtype } = ResponseHead::parse(&headers, false) else { panic!() };
-        assert_eq!((encoding, subtype), (Some(&b"gzip"[..]), &b"json"[..]));
+        let ResponseHead::Grpc { encoding } = ResponseHead::parse(&headers, false) else { panic!() };
+        assert_eq!(encoding, Some(&b"gzip"[..]));
     }
 
     #[test]
     fn a_head_with_trailers_behind_it_is_a_trailers_only_response() {
         let mut headers = HeaderList::clone(&template(""));
         trailers::write(&Status::not_found("gone"), &mut headers);
-        let mut whole = HeaderList::new();
-        trailers_only(&Status::not_found("gone"), &mut whole);
-        assert_eq!(headers, whole);
         let ResponseHead::TrailersOnly(Err(status)) = ResponseHead::parse(&Arc::new(headers), true) else {
             panic!()
         };

@@ -10,18 +10,18 @@ const MAX_DIGITS: usize = 8;
 
 /// The longest timeout that [`decode`] returns, 292 years: a deadline made from it cannot overflow a clock that counts
 /// nanoseconds in 64 bits. A peer may write up to 11,000 years.
-pub const MAX: Duration = Duration::from_nanos(i64::MAX as u64);
+pub(crate) const MAX: Duration = Duration::from_nanos(i64::MAX as u64);
 
 /// A written timeout, as [`encode`] returns it; dereferences to its octets.
 #[derive(Clone, Copy)]
-pub struct Encoded {
+pub(crate) struct Encoded {
     octets: [u8; MAX_DIGITS + 1],
     start: u8,
 }
 
 /// The value of `grpc-timeout` for this duration: the finest unit whose number fits into eight digits, rounded up, so
 /// that the peer never gives up before the caller does.
-pub fn encode(timeout: Duration) -> Encoded {
+pub(crate) fn encode(timeout: Duration) -> Encoded {
     const MICRO: u64 = 1_000;
     const MILLI: u64 = 1_000_000;
     const SECOND: u64 = 1_000_000_000;
@@ -44,7 +44,7 @@ pub fn encode(timeout: Duration) -> Encoded {
 }
 
 /// The duration that a value of `grpc-timeout` stands for, at most [`MAX`].
-pub fn decode(value: &[u8]) -> Result<Duration, InvalidTimeout> {
+pub(crate) fn decode(value: &[u8]) -> Result<Duration, InvalidTimeout> {
     let (unit, digits) = value.split_last().ok_or(InvalidTimeout)?;
     if digits.is_empty() || digits.len() > MAX_DIGITS {
         return Err(InvalidTimeout);
@@ -70,7 +70,7 @@ pub fn decode(value: &[u8]) -> Result<Duration, InvalidTimeout> {
 
 /// A `grpc-timeout` that is not one to eight digits and one of the units H, M, S, m, u and n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidTimeout;
+pub(crate) struct InvalidTimeout;
 
 impl fmt::Display for InvalidTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

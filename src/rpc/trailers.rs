@@ -20,20 +20,14 @@ struct Details {
 }
 
 /// The trailers of a call that succeeded: `grpc-status: 0`. To be made once and sent many times.
-pub fn ok_template() -> Arc<HeaderList> {
+pub(crate) fn ok_template() -> Arc<HeaderList> {
     let mut list = HeaderList::new();
     push_code(Code::Ok, &mut list);
     Arc::new(list)
 }
 
-/// Appends the trailers of a call that succeeded and has this metadata to say.
-pub fn write_ok(metadata: &Metadata, out: &mut HeaderList) {
-    push_code(Code::Ok, out);
-    metadata.write_to(out);
-}
-
 /// Appends the trailers of a call that failed.
-pub fn write(status: &Status, out: &mut HeaderList) {
+pub(crate) fn write(status: &Status, out: &mut HeaderList) {
     push_code(status.code(), out);
     // Messages and details differ from call to call, so the table has no use for them.
     let message = status.message();
@@ -55,7 +49,7 @@ pub fn write(status: &Status, out: &mut HeaderList) {
 ///
 /// UNKNOWN if there is no `grpc-status` or if it is no number; INTERNAL if the details are of another code, or if a
 /// binary field is not base64.
-pub fn parse(trailers: &Arc<HeaderList>) -> Result<(), Status> {
+pub(crate) fn parse(trailers: &Arc<HeaderList>) -> Result<(), Status> {
     let mut grpc_status = None;
     let mut malformed_binary = None;
     for field in trailers.iter() {
@@ -169,8 +163,8 @@ mod tests {
     fn success_may_have_metadata() {
         let mut metadata = Metadata::new();
         metadata.insert("a", "b").unwrap();
-        let mut out = HeaderList::new();
-        write_ok(&metadata, &mut out);
+        let mut out = HeaderList::clone(&ok_template());
+        metadata.write_to(&mut out);
         let trailers = Arc::new(out);
         assert!(parse(&trailers).is_ok());
         assert_eq!(Metadata::received(trailers), metadata);

@@ -6,4 +6,7 @@ mod load;
 pub use health::Health;
 pub use load::{LoadRecorder, LoadReports, LoadTrailers};
 
-pub use crate::rpc::{LoadReport, health_check::ServingStatus};
+pub use crate::rpc::health_check::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse, ServingStatus,
+};
+pub use crate::rpc::load_report::{LoadReport, LoadReportRequest};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lariat::codec::Raw;
 use lariat::credentials::{ChannelCredentials, ClientTls, ServerCredentials, ServerTls};
-use lariat::rpc::Value;
+use lariat::metadata::Value;
 use lariat::server::{Handler, Service};
 use lariat::{Channel, Request, Response, Server, Status, Wait};
 

@@ -5,8 +5,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use lariat::codec::{Codec, Prost};
-use lariat::rpc::Payload;
+use lariat::codec::{Codec, Payload, Prost};
 use lariat::{Channel, Code, Request, Response, Status, Wait};
 use lariat_examples::Example;
 use lariat_examples::echo::{Echo, EchoClient, EchoRequest, EchoResponse, EchoServer};

@@ -134,7 +134,7 @@ async fn greet(name: &str) -> Result<String, Status> {
 
 /// The header and the trailer that the request's `x-echo` and `x-echo-bin` ask for.
 fn echoes(received: &Metadata) -> Result<(Metadata, Metadata), Status> {
-    let refuse = |error: lariat::rpc::MetadataError| Status::internal(error.to_string());
+    let refuse = |error: lariat::metadata::MetadataError| Status::internal(error.to_string());
     let (mut header, mut trailer) = (Metadata::new(), Metadata::new());
     for value in received.get_all("x-echo") {
         header.append("x-echo", value).map_err(refuse)?;

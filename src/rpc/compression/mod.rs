@@ -25,7 +25,7 @@ pub use self::gzip::Gzip;
 pub use self::zstd::Zstd;
 
 /// The name of no compression. Everybody knows it, and it need not be said.
-pub const IDENTITY: &str = "identity";
+pub(crate) const IDENTITY: &str = "identity";
 
 /// Memory that is taken for a message before anything of it is inflated. It grows by [`GROWTH`] times until the limit.
 const FIRST_ALLOCATION: usize = 1024;
@@ -158,7 +158,7 @@ impl Decompressed {
 
 /// Appends a compressed message with its prefix. The error is RESOURCE_EXHAUSTED if what comes out is longer than
 /// `limit`, else INTERNAL; `out` is left as it was.
-pub fn frame_compressed(
+pub(crate) fn frame_compressed(
     compressor: &mut dyn Compressor,
     message: &[u8],
     limit: usize,
@@ -184,7 +184,7 @@ pub fn frame_compressed(
 
 /// Inflates a received message to at most `limit` octets. The error is RESOURCE_EXHAUSTED if there are more, and
 /// INTERNAL if the octets are not what the algorithm makes.
-pub fn decompress(
+pub(crate) fn decompress(
     compressor: &mut dyn Compressor,
     compressed: &[u8],
     limit: usize,

@@ -22,7 +22,7 @@ const MAX_BODY_IN_MESSAGE: usize = 1024;
 /// gives no message and then, if the frame ended the stream, [`handle_end`](Self::handle_end), or
 /// [`handle_reset`](Self::handle_reset).
 #[derive(Debug)]
-pub struct ClientCall {
+pub(crate) struct ClientCall {
     responses: Cardinality,
     deframer: Deframer,
     state: State,
@@ -52,7 +52,7 @@ struct NotGrpc {
 
 /// What a header block of the response means.
 #[derive(Debug)]
-pub enum HeadersOutcome {
+pub(crate) enum HeadersOutcome {
     /// Nothing to deliver yet.
     Nothing,
     /// The response has begun; its metadata is `Metadata::received(headers)`.
@@ -72,14 +72,14 @@ pub enum HeadersOutcome {
 /// The header lists of a connection's responses that came before and say nothing new: a head without more than what
 /// makes it one, and trailers that say OK. Most responses consist of these two.
 #[derive(Debug, Default)]
-pub struct KnownResponse {
+pub(crate) struct KnownResponse {
     head: Option<Arc<HeaderList>>,
     ok: Option<Arc<HeaderList>>,
 }
 
 /// The server broke the grammar: the call has failed, and its stream is to be reset.
 #[derive(Clone, Debug)]
-pub struct Violation {
+pub(crate) struct Violation {
     /// The outcome of the call.
     pub status: Status,
     /// The code to reset the stream with.
@@ -88,7 +88,7 @@ pub struct Violation {
 
 impl ClientCall {
     /// A call whose server sends that many messages of at most `limit` octets each.
-    pub fn new(responses: Cardinality, limit: usize) -> Self {
+    pub(crate) fn new(responses: Cardinality, limit: usize) -> Self {
         Self {
             responses,
             deframer: Deframer::new(limit),
@@ -101,17 +101,17 @@ impl ClientCall {
 
     /// Lets compressed messages through, for a caller that knows the response's encoding. Without this call they are
     /// INTERNAL.
-    pub fn accept_compressed(&mut self) {
+    pub(crate) fn accept_compressed(&mut self) {
         self.accepts_compressed = true;
     }
 
     /// Refuses compressed messages, for a caller that does not know this encoding of the response.
-    pub fn refuse_encoding(&mut self, name: &[u8]) {
+    pub(crate) fn refuse_encoding(&mut self, name: &[u8]) {
         self.unknown_encoding = Some(name.into());
     }
 
     /// A header block arrived: informational, response head or trailers.
-    pub fn handle_headers(
+    pub(crate) fn handle_headers(
         &mut self,
         headers: &Arc<HeaderList>,
         end_stream: bool,
@@ -138,7 +138,7 @@ impl ClientCall {
 
     /// The same for a list that the connection has recognised as one it gave before: `known` may tell its meaning
     /// without another look at its fields, and keeps it otherwise.
-    pub fn handle_repeated_headers(
+    pub(crate) fn handle_repeated_headers(
         &mut self,
         headers: &Arc<HeaderList>,
         end_stream: bool,
@@ -173,7 +173,10 @@ impl ClientCall {
     /// DATA arrived. Returns the next message that is complete and cuts what is used off the front of `payload`; to be
     /// called until there is none.
     #[inline]
-    pub fn handle_data<'a>(&mut self, payload: &mut &'a [u8]) -> Result<Option<Message<'a>>, Violation> {
+    pub(crate) fn handle_data<'a>(
+        &mut self,
+        payload: &mut &'a [u8],
+    ) -> Result<Option<Message<'a>>, Violation> {
         if !matches!(self.state, State::Open) {
             return self.handle_foreign_data(payload);
         }
@@ -196,7 +199,7 @@ impl ClientCall {
     }
 
     /// The stream ended with a DATA frame, that is without trailers. The call is over.
-    pub fn handle_end(&mut self) -> Status {
+    pub(crate) fn handle_end(&mut self) -> Status {
         let state = std::mem::replace(&mut self.state, State::Closed);
         match state {
             State::NotGrpc(mut answer) => answer.take_status(),
@@ -209,7 +212,12 @@ impl ClientCall {
 
     /// The stream was reset with this code. `rule` is the rule that the server broke if this side has reset it, and
     /// `None` if the server has; `deadline_passed` is by this side's clock. The call is over.
-    pub fn handle_reset(&mut self, code: ErrorCode, rule: Option<&str>, deadline_passed: bool) -> Status {
+    pub(crate) fn handle_reset(
+        &mut self,
+        code: ErrorCode,
+        rule: Option<&str>,
+        deadline_passed: bool,
+    ) -> Status {
         let state = std::mem::replace(&mut self.state, State::Closed);
         match state {
             State::NotGrpc(mut answer) => answer.take_status(),
@@ -220,12 +228,12 @@ impl ClientCall {
     }
 
     /// The deframer, to give it memory for a large message.
-    pub fn deframer(&mut self) -> &mut Deframer {
+    pub(crate) fn deframer(&mut self) -> &mut Deframer {
         &mut self.deframer
     }
 
     /// Octets that are still missing of a message whose length is known; 0 between messages.
-    pub fn expected(&self) -> usize {
+    pub(crate) fn expected(&self) -> usize {
         self.deframer.expected()
     }
 
@@ -236,7 +244,7 @@ impl ClientCall {
     ) -> Result<HeadersOutcome, Violation> {
         let result = match ResponseHead::parse(headers, end_stream) {
             ResponseHead::Informational => return Ok(HeadersOutcome::Nothing),
-            ResponseHead::Grpc { encoding, .. } => {
+            ResponseHead::Grpc { encoding } => {
                 self.state = State::Open;
                 return Ok(HeadersOutcome::Initial { has_encoding: encoding.is_some() });
             }

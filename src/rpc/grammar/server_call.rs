@@ -15,7 +15,7 @@ use super::Cardinality;
 /// [`handle_end`](Self::handle_end). An error is the outcome of the call: the server answers with it and needs nothing
 /// more of the request.
 #[derive(Debug)]
-pub struct ServerCall {
+pub(crate) struct ServerCall {
     requests: Cardinality,
     deframer: Deframer,
     has_message: bool,
@@ -26,7 +26,7 @@ pub struct ServerCall {
 
 impl ServerCall {
     /// A call whose client sends that many messages of at most `limit` octets each.
-    pub fn new(requests: Cardinality, limit: usize) -> Self {
+    pub(crate) fn new(requests: Cardinality, limit: usize) -> Self {
         Self {
             requests,
             deframer: Deframer::new(limit),
@@ -38,7 +38,7 @@ impl ServerCall {
 
     /// Lets compressed messages through, for a caller that knows the request's encoding. Without this call they are
     /// INTERNAL.
-    pub fn accept_compressed(&mut self) {
+    pub(crate) fn accept_compressed(&mut self) {
         self.accepts_compressed = true;
     }
 
@@ -48,7 +48,7 @@ impl ServerCall {
     /// A message that lies in the frame that ends the stream is borrowed from it; one that the end follows later is
     /// kept until then. A stream that ends without DATA is an empty payload with `end_stream`.
     #[inline]
-    pub fn handle_one<'a>(
+    pub(crate) fn handle_one<'a>(
         &mut self,
         payload: &'a [u8],
         end_stream: bool,
@@ -86,7 +86,7 @@ impl ServerCall {
     /// DATA arrived. Returns the next message that is complete and cuts what is used off the front of `payload`; to be
     /// called until there is none.
     #[inline]
-    pub fn handle_data<'a>(&mut self, payload: &mut &'a [u8]) -> Result<Option<Message<'a>>, Status> {
+    pub(crate) fn handle_data<'a>(&mut self, payload: &mut &'a [u8]) -> Result<Option<Message<'a>>, Status> {
         let Some(message) = self.deframer.next(payload)? else {
             return Ok(None);
         };
@@ -103,7 +103,7 @@ impl ServerCall {
     /// The stream ended: with its last DATA frame, with the request's head, or with trailers, which mean nothing in a
     /// request. INTERNAL if the request is not complete.
     #[inline]
-    pub fn handle_end(&mut self) -> Result<(), Status> {
+    pub(crate) fn handle_end(&mut self) -> Result<(), Status> {
         self.deframer.finish()?;
         if self.requests == Cardinality::One && !self.has_message {
             return Err(Status::internal("the request ended without the one message that the method takes"));
@@ -113,18 +113,23 @@ impl ServerCall {
 
     /// The stream was reset with this code; `rule` is the rule that the client broke if this side has reset it. What a
     /// handler that still waits for messages is told.
-    pub fn handle_reset(&mut self, code: ErrorCode, rule: Option<&str>, deadline_passed: bool) -> Status {
+    pub(crate) fn handle_reset(
+        &mut self,
+        code: ErrorCode,
+        rule: Option<&str>,
+        deadline_passed: bool,
+    ) -> Status {
         self.held = None;
         mapping::reset_status(code, rule, deadline_passed)
     }
 
     /// The deframer, to give it memory for a large message.
-    pub fn deframer(&mut self) -> &mut Deframer {
+    pub(crate) fn deframer(&mut self) -> &mut Deframer {
         &mut self.deframer
     }
 
     /// Octets that are still missing of a message whose length is known; 0 between messages.
-    pub fn expected(&self) -> usize {
+    pub(crate) fn expected(&self) -> usize {
         self.deframer.expected()
     }
 

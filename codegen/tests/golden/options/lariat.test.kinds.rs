@@ -193,35 +193,35 @@ impl<T: Shepherd> ::lariat::server::Service for ShepherdServer<T> {
         ::std::vec![
             {
                 let service = ::std::sync::Arc::clone(&self.service);
-                ::lariat::server::Handler::unary::<::lariat::rpc::Prost, _, _, _, _>("Count", move |request| {
+                ::lariat::server::Handler::unary::<lariat::codec::Prost, _, _, _, _>("Count", move |request| {
                     let service = ::std::sync::Arc::clone(&service);
                     async move { <T as Shepherd>::count(&service, request).await }
                 })
             },
             {
                 let service = ::std::sync::Arc::clone(&self.service);
-                ::lariat::server::Handler::server_streaming::<::lariat::rpc::Prost, _, _, _, _>("Watch", move |request, outbound| {
+                ::lariat::server::Handler::server_streaming::<lariat::codec::Prost, _, _, _, _>("Watch", move |request, outbound| {
                     let service = ::std::sync::Arc::clone(&service);
                     async move { <T as Shepherd>::watch(&service, request, outbound).await }
                 })
             },
             {
                 let service = ::std::sync::Arc::clone(&self.service);
-                ::lariat::server::Handler::client_streaming::<::lariat::rpc::Prost, _, _, _, _>("Gather", move |inbound| {
+                ::lariat::server::Handler::client_streaming::<lariat::codec::Prost, _, _, _, _>("Gather", move |inbound| {
                     let service = ::std::sync::Arc::clone(&service);
                     async move { <T as Shepherd>::gather(&service, inbound).await }
                 })
             },
             {
                 let service = ::std::sync::Arc::clone(&self.service);
-                ::lariat::server::Handler::bidi_streaming::<::lariat::rpc::Prost, _, _, _, _>("Shear", move |inbound, outbound| {
+                ::lariat::server::Handler::bidi_streaming::<lariat::codec::Prost, _, _, _, _>("Shear", move |inbound, outbound| {
                     let service = ::std::sync::Arc::clone(&service);
                     async move { <T as Shepherd>::shear(&service, inbound, outbound).await }
                 })
             },
             {
                 let service = ::std::sync::Arc::clone(&self.service);
-                ::lariat::server::Handler::unary::<::lariat::rpc::Prost, _, _, _, _>("Tally", move |request| {
+                ::lariat::server::Handler::unary::<lariat::codec::Prost, _, _, _, _>("Tally", move |request| {
                     let service = ::std::sync::Arc::clone(&service);
                     async move { <T as Shepherd>::tally(&service, request).await }
                 })
@@ -274,7 +274,7 @@ impl<T: Sheepdog> ::lariat::server::Service for SheepdogServer<T> {
         ::std::vec![
             {
                 let service = ::std::sync::Arc::clone(&self.service);
-                ::lariat::server::Handler::unary::<::lariat::rpc::Prost, _, _, _, _>("Bark", move |request| {
+                ::lariat::server::Handler::unary::<lariat::codec::Prost, _, _, _, _>("Bark", move |request| {
                     let service = ::std::sync::Arc::clone(&service);
                     async move { <T as Sheepdog>::bark(&service, request).await }
                 })

@@ -58,21 +58,21 @@ impl<T: Shop> ::lariat::server::Service for ShopServer<T> {
         ::std::vec![
             {
                 let service = ::std::sync::Arc::clone(&self.service);
-                ::lariat::server::Handler::unary::<::lariat::rpc::Prost, _, _, _, _>("Order", move |request| {
+                ::lariat::server::Handler::unary::<lariat::codec::Prost, _, _, _, _>("Order", move |request| {
                     let service = ::std::sync::Arc::clone(&service);
                     async move { <T as Shop>::order(&service, request).await }
                 })
             },
             {
                 let service = ::std::sync::Arc::clone(&self.service);
-                ::lariat::server::Handler::unary::<::lariat::rpc::Prost, _, _, _, _>("Price", move |request| {
+                ::lariat::server::Handler::unary::<lariat::codec::Prost, _, _, _, _>("Price", move |request| {
                     let service = ::std::sync::Arc::clone(&service);
                     async move { <T as Shop>::price(&service, request).await }
                 })
             },
             {
                 let service = ::std::sync::Arc::clone(&self.service);
-                ::lariat::server::Handler::unary::<::lariat::rpc::Prost, _, _, _, _>("Ping", move |request| {
+                ::lariat::server::Handler::unary::<lariat::codec::Prost, _, _, _, _>("Ping", move |request| {
                     let service = ::std::sync::Arc::clone(&service);
                     async move { <T as Shop>::ping(&service, request).await }
                 })

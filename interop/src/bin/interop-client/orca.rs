@@ -12,7 +12,7 @@ use lariat::client::balancer::{
 use lariat::client::picker::{CallEnd, CallObserver, Pick, PickInfo, Picker};
 use lariat::client::resolver::ResolveError;
 use lariat::client::subchannel::{SubchannelEvent, SubchannelId, SubchannelState};
-use lariat::rpc::LoadReport;
+use lariat::services::LoadReport;
 use lariat_interop::testing::{SimpleRequest, StreamingOutputCallRequest, TestOrcaReport};
 
 use crate::Test;
