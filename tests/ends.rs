@@ -18,10 +18,8 @@ fn a_deadline_ends_the_call_on_both_sides() {
     let server = serve(&echo);
     let client = client(&server);
     client.unary("warm").wait().unwrap();
-    let begin = Instant::now();
     let status = client.request(Request::new(Bytes::from("wait")).with_timeout(100 * MS)).wait().unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    assert!(begin.elapsed() < 5_000 * MS);
     eventually("the handler is dropped", || echo.seen.dropped.load(Ordering::SeqCst) == 1);
     assert_eq!(client.unary("after").wait().unwrap().into_message(), "after");
 }

@@ -176,10 +176,8 @@ fn a_watch_keeps_neither_a_channel_from_going_idle_nor_a_server_from_stopping() 
     eventually("the backend is watched", || watched.begun() == 2);
     watched.send(SERVING);
     call.wait().unwrap();
-    // Nothing but the watch is under way, so that this ends long before its limit.
-    let begin = std::time::Instant::now();
-    server.graceful_stop(Duration::from_secs(60)).wait();
-    assert!(begin.elapsed() < Duration::from_secs(50));
+    // Nothing but the watch is under way, so that this has not to wait for its limit.
+    assert!(server.graceful_stop(Duration::from_secs(60)).wait(), "the watch was cut off");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use lariat::{
 };
 
 mod support;
-use support::{Echo, EchoClient, builder, client, connect, eventually, serve};
+use support::{Echo, EchoClient, builder, client, connect, eventually, serve, settled};
 
 /// What interceptors saw, in order.
 #[derive(Clone, Default)]
@@ -329,13 +329,17 @@ fn streams_behind_interceptors_are_held_up_by_slow_readers_and_lose_nothing() {
     const COUNT: usize = 2_000;
     let message = Bytes::from(vec![7; 16 * 1024]);
     let (outbound, mut inbound) = client.chat();
-    let sender = std::thread::spawn(move || {
-        for _ in 0..COUNT {
-            outbound.send(message.clone()).wait().unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let sender = std::thread::spawn({
+        let sent = Arc::clone(&sent);
+        move || {
+            for _ in 0..COUNT {
+                outbound.send(message.clone()).wait().unwrap();
+                sent.fetch_add(1, Ordering::SeqCst);
+            }
         }
     });
-    std::thread::sleep(Duration::from_millis(100));
-    assert!(!sender.is_finished(), "nobody has read, and yet everything was sent");
+    assert!(settled(&sent) < COUNT, "nobody has read, and yet everything was sent");
     let mut count = 0;
     while let Some(message) = inbound.message().wait().unwrap() {
         assert_eq!(message.len(), 16 * 1024);

@@ -16,7 +16,7 @@ use lariat::client::{ChannelBuilder, ConnectivityState, Method};
 use lariat::codec::Raw;
 use lariat::server::{Handler, Service};
 use lariat::{Channel, Code, Inbound, Metadata, Outbound, Request, Server, Status, Wait, sleep};
-use support::eventually;
+use support::{eventually, settled};
 
 /// What a handler does with an attempt.
 #[derive(Clone)]
@@ -351,13 +351,17 @@ fn a_large_stream_with_a_policy_flows_and_is_held_up_by_its_reader() {
     eventually("the second attempt is under way", || flaky.count() == 2);
     const COUNT: usize = 1_000;
     let message = Bytes::from(vec![7; 16 * 1024]);
-    let sender = std::thread::spawn(move || {
-        for _ in 0..COUNT {
-            outbound.send(message.clone()).wait().unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let sender = std::thread::spawn({
+        let sent = Arc::clone(&sent);
+        move || {
+            for _ in 0..COUNT {
+                outbound.send(message.clone()).wait().unwrap();
+                sent.fetch_add(1, Ordering::SeqCst);
+            }
         }
     });
-    std::thread::sleep(Duration::from_millis(100));
-    assert!(!sender.is_finished(), "nobody has read, and yet everything was sent");
+    assert!(settled(&sent) < COUNT, "nobody has read, and yet everything was sent");
     assert_eq!(collect(&mut inbound).unwrap().len(), COUNT);
     sender.join().unwrap();
 }

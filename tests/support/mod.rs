@@ -219,6 +219,17 @@ pub(crate) fn connect(target: &str) -> EchoClient {
     EchoClient::new(Channel::builder(target).plaintext().build().expect("a valid target"))
 }
 
+/// Waits until another thread no longer counts on, and says how far it came.
+pub(crate) fn settled(count: &AtomicUsize) -> usize {
+    loop {
+        let before = count.load(Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(200));
+        if before > 0 && before == count.load(Ordering::SeqCst) {
+            return before;
+        }
+    }
+}
+
 /// Waits until a condition holds that another thread brings about.
 pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     for _ in 0..500 {
