@@ -109,6 +109,16 @@ fn a_change_of_policy_fails_no_call() {
 }
 
 #[test]
+fn ring_hash_brings_calls_without_a_hash_to_every_backend() {
+    let echos = [Echo::default(), Echo::default(), Echo::default()];
+    let servers: Vec<Server> = echos.iter().map(serve).collect();
+    let (client, manual) =
+        channel(r#"{"loadBalancingConfig": [{"ring_hash_experimental": {"requestHashHeader": "user"}}]}"#);
+    manual.update(resolution(&servers.iter().collect::<Vec<_>>()));
+    all_have_calls(&client, &echos);
+}
+
+#[test]
 fn method_configs_are_applied_to_calls() {
     let server = serve(&Echo::default());
     let (client, manual) = channel(

@@ -201,12 +201,8 @@ impl Control {
         {
             call.begin(handlers);
         }
-        let id = match snapshot.picker.pick(&call.pick_info()) {
-            Pick::Subchannel(id) => id,
-            Pick::Observed(id, observer) => {
-                call.observe(observer);
-                id
-            }
+        let mut route = match snapshot.picker.pick(&call.pick_info()) {
+            Pick::Send(route) => route,
             Pick::Queue => {
                 call.delay();
                 return Err(Unsent::NoConnection(call));
@@ -225,7 +221,11 @@ impl Control {
                 return Ok(());
             }
         };
-        let Some(lane) = snapshot.lane(id) else {
+        call.observe(route.take_observer());
+        if route.asks_to_connect() {
+            self.tell(Input::Connect);
+        }
+        let Some(lane) = snapshot.lane(route.subchannel()) else {
             call.was_not_sent();
             return Err(Unsent::NoConnection(call));
         };
@@ -718,8 +718,13 @@ impl ControlTask {
             let latest = {
                 let snapshot = self.control.snapshot.read().unwrap_or_else(PoisonError::into_inner);
                 match snapshot.picker.pick(&call.pick_info()) {
-                    Pick::Observed(_, observer) => {
-                        observer.handle_end(&CallEnd::UNSENT);
+                    Pick::Send(route) => {
+                        if let Some(observer) = route.observer() {
+                            observer.handle_end(&CallEnd::UNSENT);
+                        }
+                        if route.asks_to_connect() {
+                            self.control.tell(Input::Connect);
+                        }
                         String::new()
                     }
                     Pick::Fail(status) => format!("; latest error: {}", status.message()),

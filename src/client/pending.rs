@@ -270,8 +270,8 @@ impl PendingCall {
     }
 
     /// The call is sent where a picker said that has this observer.
-    pub(super) fn observe(&mut self, observer: Arc<dyn CallObserver>) {
-        self.observer = Some(observer);
+    pub(super) fn observe(&mut self, observer: Option<Arc<dyn CallObserver>>) {
+        self.observer = observer;
     }
 
     /// The call was not sent where the picker said, or not processed there.

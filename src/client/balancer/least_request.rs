@@ -170,14 +170,6 @@ mod tests {
         (balancer, fake)
     }
 
-    #[track_caller]
-    fn observed(pick: Pick) -> (SubchannelId, Arc<dyn CallObserver>) {
-        match pick {
-            Pick::Observed(id, observer) => (id, observer),
-            other => panic!("{other:?}"),
-        }
-    }
-
     #[test]
     fn calls_that_do_not_end_are_spread_almost_evenly() {
         let (balancer, fake) = connected(10);

@@ -544,7 +544,7 @@ mod tests {
     /// So many calls, of which those to the addresses fail.
     fn calls(fake: &Fake, count: usize, failing: &[&str]) {
         for _ in 0..count {
-            let Pick::Observed(id, observer) = fake.pick() else { panic!("calls are counted") };
+            let (id, observer) = observed(fake.pick());
             let fails = failing.contains(&fake.address(id).as_str());
             let code = if fails { Code::Unavailable } else { Code::Ok };
             observer.handle_end(&CallEnd::new(code, None));
@@ -634,7 +634,7 @@ mod tests {
     #[test]
     fn without_a_rule_nothing_is_counted() {
         let (_balancer, fake) = connected(r#""interval": "1s""#);
-        assert!(matches!(fake.pick(), Pick::Subchannel(_)));
+        assert!(!is_observed(&fake.pick()));
     }
 
     #[test]

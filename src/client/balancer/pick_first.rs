@@ -391,7 +391,7 @@ impl Candidate {
 fn publish_ready(id: SubchannelId, health: &Health, controller: &mut dyn Controller) {
     match health {
         Health::Serving => {
-            controller.publish(ConnectivityState::Ready, Arc::new(Always(Pick::Subchannel(id))));
+            controller.publish(ConnectivityState::Ready, Arc::new(Always(Pick::to(id))));
         }
         Health::Unknown => controller.publish(ConnectivityState::Connecting, queueing()),
         Health::NotServing(why) => publish_failure(controller, &format!("the backend is not healthy: {why}")),
@@ -494,7 +494,7 @@ mod tests {
         report(&mut balancer, &mut fake, A, SubchannelState::Ready);
         fake.did(&["CONNECTING", &format!("connect {A}"), "READY"]);
         let id = fake.id(A);
-        assert!(matches!(fake.pick(), Pick::Subchannel(picked) if picked == id));
+        assert!(matches!(fake.pick(), Pick::Send(route) if route.subchannel() == id));
         assert_eq!(balancer.poll_timeout(), None);
     }
 
@@ -598,7 +598,7 @@ mod tests {
         balancer.handle_resolution(resolution(&[A, B]), &mut fake).unwrap();
         fake.failure();
         report(&mut balancer, &mut fake, A, SubchannelState::Ready);
-        assert!(matches!(fake.pick(), Pick::Subchannel(_)));
+        assert!(fake.pick().subchannel().is_some());
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `ring_hash_experimental`: calls with the same hash go to the same backend (gRFCs A42 and A76).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -95,7 +94,8 @@ pub struct RingHash {
     endpoints: EndpointSharding,
     config: RingHashConfig,
     ring: Arc<[Entry]>,
-    /// By the endpoint's place: a call wants it connected.
+    /// Of the picker in use, by the endpoint's place: a call wants it connected. Each picker has its own, so that a
+    /// mark that is set already has been, or is about to be, heeded.
     wanted: Arc<[Flag]>,
 }
 
@@ -119,30 +119,52 @@ impl Default for RingHash {
 
 impl RingHash {
     fn publish(&mut self, controller: &mut dyn Controller) {
+        self.connect_wanted(controller);
         let shards = self.endpoints.shards();
         if shards.is_empty() {
             return controller.publish(ConnectivityState::TransientFailure, self.endpoints.waiting_picker());
         }
-        let state = state_of(shards);
         // While it fails no calls come that would have endpoints connected.
-        let stuck = matches!(state, ConnectivityState::TransientFailure | ConnectivityState::Connecting)
-            && shards.iter().any(|shard| shard.state() == ConnectivityState::TransientFailure)
-            && shards.iter().all(|shard| shard.state() != ConnectivityState::Connecting);
-        let idle = shards.iter().position(|shard| shard.state() == ConnectivityState::Idle);
-        if let Some(idle) = idle.filter(|_| stuck) {
-            self.endpoints.connect(idle, controller);
+        if matches!(state_of(shards), ConnectivityState::TransientFailure | ConnectivityState::Connecting)
+            && shards.iter().all(|shard| shard.state() != ConnectivityState::Connecting)
+        {
+            self.connect_any(controller);
         }
-        let endpoints =
-            self.endpoints.shards().iter().map(|shard| (shard.state(), Arc::clone(shard.picker())));
+        let shards = self.endpoints.shards();
+        self.wanted = shards.iter().map(|_| Flag::default()).collect();
         let picker = OnRing {
-            endpoints: endpoints.collect(),
+            endpoints: shards.iter().map(|shard| (shard.state(), Arc::clone(shard.picker()))).collect(),
+            is_connecting: shards.iter().any(|shard| shard.state() == ConnectivityState::Connecting),
             ring: Arc::clone(&self.ring),
             wanted: Arc::clone(&self.wanted),
             header: self.config.request_hash_header.clone(),
             dice: Dice::new(controller.random()),
             failure: failing(controller, "connections to all backends of the ring failing"),
         };
-        controller.publish(state, Arc::new(picker));
+        controller.publish(state_of(shards), Arc::new(picker));
+    }
+
+    /// Connects what calls wanted of the picker in use. Whether there was something, and whether that changed anything.
+    fn connect_wanted(&mut self, controller: &mut dyn Controller) -> (bool, bool) {
+        let (mut any, mut changed) = (false, false);
+        for (place, wanted) in self.wanted.iter().enumerate() {
+            if wanted.take() {
+                any = true;
+                changed |= self.endpoints.connect(place, controller);
+            }
+        }
+        (any, changed)
+    }
+
+    /// Connects some endpoint that is idle. Which one is left to chance, so that many clients do not all begin with the
+    /// same.
+    fn connect_any(&mut self, controller: &mut dyn Controller) -> bool {
+        let count = self.endpoints.shards().len();
+        let start = controller.random().checked_rem(count as u64).unwrap_or(0) as usize;
+        let places = (0..count).map(|offset| (start + offset) % count);
+        let is_idle = |place: &usize| self.endpoints.shards()[*place].state() == ConnectivityState::Idle;
+        let idle = places.into_iter().find(is_idle);
+        idle.is_some_and(|place| self.endpoints.connect(place, controller))
     }
 }
 
@@ -192,7 +214,8 @@ impl Balancer for RingHash {
         let result = self.endpoints.handle_resolution(update, controller);
         let shards = self.endpoints.shards();
         self.ring = build_ring(shards, &self.config).into();
-        self.wanted = shards.iter().map(|_| Flag::default()).collect();
+        // The marks are of other places, and the calls that set them ask the next picker again.
+        self.wanted = Arc::new([]);
         self.publish(controller);
         result
     }
@@ -214,18 +237,10 @@ impl Balancer for RingHash {
     }
 
     fn exit_idle(&mut self, controller: &mut dyn Controller) {
-        let mut changed = false;
-        let mut any_wanted = false;
-        for (place, wanted) in self.wanted.iter().enumerate() {
-            if wanted.take() {
-                any_wanted = true;
-                changed |= self.endpoints.connect(place, controller);
-            }
-        }
+        let (any_wanted, mut changed) = self.connect_wanted(controller);
         // The user asked for a connection, to whatever backend.
-        let is_idle = self.endpoints.shards().iter().all(|shard| shard.state() == ConnectivityState::Idle);
-        if !any_wanted && is_idle {
-            changed |= self.endpoints.connect(0, controller);
+        if !any_wanted && self.endpoints.state() == ConnectivityState::Idle {
+            changed |= self.connect_any(controller);
         }
         if changed {
             self.publish(controller);
@@ -246,6 +261,7 @@ impl Balancer for RingHash {
 #[derive(Debug)]
 struct OnRing {
     endpoints: Vec<(ConnectivityState, Arc<dyn Picker>)>,
+    is_connecting: bool,
     ring: Arc<[Entry]>,
     wanted: Arc<[Flag]>,
     header: Option<Arc<str>>,
@@ -263,6 +279,7 @@ impl OnRing {
         let mut values = info.metadata.get_all(name);
         let first = values.next()?;
         match values.next() {
+            None if first.is_empty() => None,
             None => Some(xxh64(first.as_bytes(), 0)),
             Some(second) => {
                 let rest = [first, second].into_iter().chain(values);
@@ -271,65 +288,21 @@ impl OnRing {
         }
     }
 
-    /// Every endpoint once, in the order of the ring from this hash on.
+    /// The endpoints in the order of the ring from this hash on, each as often as it has entries.
     fn from(&self, hash: u64) -> impl Iterator<Item = (usize, &(ConnectivityState, Arc<dyn Picker>))> {
         let start = self.ring.partition_point(|entry| entry.hash < hash);
         let (before, behind) = self.ring.split_at(start);
-        let mut seen = HashSet::new();
         let places = behind.iter().chain(before).map(|entry| entry.endpoint);
-        let once = places.filter(move |place| seen.insert(*place));
-        once.filter_map(|place| Some((place, self.endpoints.get(place)?)))
+        places.filter_map(|place| Some((place, self.endpoints.get(place)?)))
     }
 
-    fn want(&self, place: usize) {
-        if let Some(wanted) = self.wanted.get(place) {
-            wanted.set();
-        }
+    /// Has the endpoint connected. Whether no other call had wanted that of this picker.
+    fn want(&self, place: usize) -> bool {
+        self.wanted.get(place).is_some_and(Flag::set)
     }
 
-    /// For a call that any backend will do for: the first that is ready; if none is, one is connected.
-    fn pick_any(&self, info: &PickInfo<'_>) -> Pick {
-        let hash = self.dice.next_u64();
-        // One at a time, so that a burst of calls does not connect them all.
-        let connecting = self.endpoints.iter().any(|(state, _)| *state == ConnectivityState::Connecting);
-        let mut idle = None;
-        for (place, (state, picker)) in self.from(hash) {
-            match state {
-                ConnectivityState::Ready => {
-                    idle.into_iter().for_each(|place| self.want(place));
-                    return picker.pick(info);
-                }
-                ConnectivityState::Idle if !connecting && idle.is_none() => idle = Some(place),
-                _ => {}
-            }
-        }
-        match idle {
-            Some(place) => {
-                self.want(place);
-                Pick::Queue
-            }
-            None if connecting => Pick::Queue,
-            None => self.fail(hash, info),
-        }
-    }
-
-    fn fail(&self, hash: u64, info: &PickInfo<'_>) -> Pick {
-        let first = self.from(hash).next();
-        first.map_or_else(|| self.failure.pick(info), |(_, (_, picker))| picker.pick(info))
-    }
-}
-
-impl Picker for OnRing {
-    fn pick(&self, info: &PickInfo<'_>) -> Pick {
-        let Some(hash) = self.hash(info) else { return self.pick_any(info) };
-        // Nearly always the first is ready, for which nothing need be remembered.
-        let start = self.ring.partition_point(|entry| entry.hash < hash);
-        let entry = self.ring.get(start).or(self.ring.first());
-        if let Some((ConnectivityState::Ready, picker)) =
-            entry.and_then(|entry| self.endpoints.get(entry.endpoint))
-        {
-            return picker.pick(info);
-        }
+    /// For a call with a hash: the first endpoint that does not fail, for which the call waits.
+    fn pick_at(&self, hash: u64, info: &PickInfo<'_>) -> Pick {
         for (place, (state, picker)) in self.from(hash) {
             match state {
                 ConnectivityState::Ready => return picker.pick(info),
@@ -343,6 +316,47 @@ impl Picker for OnRing {
         }
         self.fail(hash, info)
     }
+
+    /// For a call that any endpoint will do for: the first that is ready. An idle one on the way is connected for later
+    /// calls, but not while another is, so that a burst of calls does not connect them all.
+    fn pick_any(&self, hash: u64, info: &PickInfo<'_>) -> Pick {
+        let mut idle = None;
+        for (place, (state, picker)) in self.from(hash) {
+            match state {
+                ConnectivityState::Ready => {
+                    let pick = picker.pick(info);
+                    return match idle {
+                        Some(place) if self.want(place) => pick.asking_to_connect(),
+                        _ => pick,
+                    };
+                }
+                ConnectivityState::Idle if !self.is_connecting && idle.is_none() => idle = Some(place),
+                _ => {}
+            }
+        }
+        match idle {
+            Some(place) => {
+                self.want(place);
+                Pick::Queue
+            }
+            None if self.is_connecting => Pick::Queue,
+            None => self.fail(hash, info),
+        }
+    }
+
+    fn fail(&self, hash: u64, info: &PickInfo<'_>) -> Pick {
+        let first = self.from(hash).next();
+        first.map_or_else(|| self.failure.pick(info), |(_, (_, picker))| picker.pick(info))
+    }
+}
+
+impl Picker for OnRing {
+    fn pick(&self, info: &PickInfo<'_>) -> Pick {
+        match self.hash(info) {
+            Some(hash) => self.pick_at(hash, info),
+            None => self.pick_any(self.dice.next_u64(), info),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -351,6 +365,7 @@ mod tests {
     use super::*;
     use crate::client::endpoint::Weight;
     use crate::rpc::Metadata;
+    use std::collections::HashSet;
 
     fn resolved(addresses: &[&str]) -> (RingHash, Fake) {
         let (mut balancer, mut fake) = (RingHash::default(), Fake::new());
@@ -365,11 +380,8 @@ mod tests {
         metadata
     }
 
-    /// A call of this user, with what it wants connected.
     fn call(balancer: &mut RingHash, fake: &mut Fake, user: &str) -> Pick {
-        let pick = fake.pick_with(&of(user));
-        balancer.exit_idle(fake);
-        pick
+        fake.call(balancer, &of(user))
     }
 
     #[test]
@@ -440,12 +452,30 @@ mod tests {
     }
 
     #[test]
-    fn calls_without_a_hash_connect_one_backend_at_a_time() {
+    fn calls_without_a_hash_connect_one_backend_at_a_time_and_come_to_all_of_them() {
         let (mut balancer, mut fake) = resolved(&[A, B, C]);
-        for _ in 0..10 {
-            assert!(matches!(fake.pick(), Pick::Queue));
-            balancer.exit_idle(&mut fake);
+        let none = Metadata::new();
+        for connected in 0..3 {
+            let mut picks = (0..30).map(|_| fake.call(&mut balancer, &none));
+            assert!(picks.all(|pick| pick.subchannel().is_some() == (connected > 0)));
+            assert_eq!(fake.in_use().len(), connected + 1);
+            let newest = fake.connecting().remove(0);
+            fake.ready(&mut balancer, &newest);
         }
+        let picked: Vec<String> = (0..600).map(|_| fake.picked()).collect();
+        for address in [A, B, C] {
+            let count = picked.iter().filter(|picked| **picked == *address).count();
+            // A third each, give or take what a ring of 1,024 entries leaves to chance.
+            assert!((150..252).contains(&count), "{address}: {count}");
+        }
+    }
+
+    #[test]
+    fn what_a_picker_asked_for_is_not_forgotten_when_another_takes_its_place() {
+        let (mut balancer, mut fake) = resolved(&[A, B]);
+        assert!(matches!(fake.pick_with(&of("x")), Pick::Queue));
+        // Before the channel could hear of the call, there is other news.
+        balancer.handle_resolver_error(&ResolveError::new("later"), &mut fake);
         assert_eq!(fake.in_use().len(), 1);
     }
 

@@ -8,7 +8,7 @@ use super::{Balancer, Controller, Policy, PolicyConfig, Registry, Update};
 use crate::client::attributes::Attributes;
 use crate::client::connectivity::ConnectivityState;
 use crate::client::endpoint::Endpoint;
-use crate::client::picker::{Pick, PickInfo, Picker};
+use crate::client::picker::{CallObserver, Pick, PickInfo, Picker};
 use crate::client::random::Xorshift;
 use crate::client::service_config::{ConfigError, Json};
 use crate::client::subchannel::{Health, SubchannelEvent, SubchannelId, SubchannelState};
@@ -70,6 +70,12 @@ impl Fake {
         used.map(|entry| entry.address.to_string()).collect()
     }
 
+    /// The addresses of all subchannels with an attempt under way.
+    pub(super) fn connecting(&self) -> Vec<String> {
+        let connecting = |entry: &&Entry| entry.users > 0 && entry.state == SubchannelState::Connecting;
+        self.subchannels.iter().filter(connecting).map(|entry| entry.address.to_string()).collect()
+    }
+
     #[track_caller]
     pub(super) fn did(&mut self, expected: &[&str]) {
         assert_eq!(mem::take(&mut self.log), expected);
@@ -81,6 +87,20 @@ impl Fake {
 
     pub(super) fn pick_with(&self, metadata: &Metadata) -> Pick {
         self.picker.as_ref().unwrap().pick(&PickInfo::new("/s/m", metadata))
+    }
+
+    /// Makes a call as the channel does: one that waits, or whose picker asks for it, has the balancer connect.
+    pub(super) fn call(&mut self, balancer: &mut dyn Balancer, metadata: &Metadata) -> Pick {
+        let pick = self.pick_with(metadata);
+        let demand = match &pick {
+            Pick::Queue => true,
+            Pick::Send(route) => route.asks_to_connect(),
+            Pick::Fail(_) | Pick::Drop(_) => false,
+        };
+        if demand {
+            balancer.exit_idle(self);
+        }
+        pick
     }
 
     /// The address that a pick leads to.
@@ -193,6 +213,26 @@ impl Controller for Fake {
     }
     fn request_resolution(&mut self) {
         self.log.push("resolve".into());
+    }
+}
+
+/// The subchannel of a pick, and who is told of its end.
+#[track_caller]
+pub(super) fn observed(pick: Pick) -> (SubchannelId, Arc<dyn CallObserver>) {
+    match &pick {
+        Pick::Send(route) => {
+            (route.subchannel(), Arc::clone(route.observer().expect("the call is observed")))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Whether a pick leads somewhere and somebody is told of its end.
+#[track_caller]
+pub(super) fn is_observed(pick: &Pick) -> bool {
+    match pick {
+        Pick::Send(route) => route.observer().is_some(),
+        other => panic!("{other:?}"),
     }
 }
 

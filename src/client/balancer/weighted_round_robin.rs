@@ -374,9 +374,9 @@ mod tests {
     fn report_all(fake: &Fake, utilizations: [f64; 3]) {
         for (address, utilization) in [A, B, C].iter().zip(utilizations) {
             let observer = loop {
-                match fake.pick() {
-                    Pick::Observed(id, observer) if fake.address(id) == **address => break observer,
-                    _ => {}
+                let (id, observer) = observed(fake.pick());
+                if fake.address(id) == **address {
+                    break observer;
                 }
             };
             let mut trailers = Metadata::new();
@@ -452,7 +452,7 @@ mod tests {
         };
         let (mut balancer, mut fake) = connected(config);
         assert!(fake.log.contains(&format!("load of {B} every 10s")));
-        assert!(matches!(fake.pick(), Pick::Subchannel(_)));
+        assert!(!is_observed(&fake.pick()));
         for (address, utilization) in [(A, 0.2), (B, 0.4), (C, 0.4)] {
             let event = SubchannelEvent::Load(Arc::new(report(100.0, utilization)));
             balancer.handle_subchannel(fake.id(address), event, &mut fake);

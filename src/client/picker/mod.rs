@@ -36,12 +36,10 @@ impl<'a> PickInfo<'a> {
 }
 
 /// Where a call goes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Pick {
-    /// To this subchannel. If its connection has gone in the meantime, the call waits for the next picker.
-    Subchannel(SubchannelId),
-    /// To this subchannel; and this is told how the call ended.
-    Observed(SubchannelId, Arc<dyn CallObserver>),
+    /// To a subchannel. If its connection has gone in the meantime, the call waits for the next picker.
+    Send(Route),
     /// Nowhere yet: the call waits for the next picker.
     Queue,
     /// Nowhere: the call fails with this status, except that one which waits for ready waits for the next picker.
@@ -51,33 +49,74 @@ pub enum Pick {
 }
 
 impl Pick {
+    /// To this subchannel, and nothing besides.
+    pub fn to(subchannel: SubchannelId) -> Pick {
+        Pick::Send(Route { subchannel, observer: None, asks_to_connect: false })
+    }
+
     /// The subchannel, if there is one.
     pub fn subchannel(&self) -> Option<SubchannelId> {
         match self {
-            Pick::Subchannel(id) | Pick::Observed(id, _) => Some(*id),
+            Pick::Send(route) => Some(route.subchannel),
             Pick::Queue | Pick::Fail(_) | Pick::Drop(_) => None,
         }
     }
 
-    /// The same pick, with this observer added to the one it may have. This is for the picker of a balancer that has
-    /// children: what its child picked is observed by both.
-    pub fn observed_by(self, observer: Arc<dyn CallObserver>) -> Pick {
-        match self {
-            Pick::Subchannel(id) => Pick::Observed(id, observer),
-            Pick::Observed(id, first) => Pick::Observed(id, Arc::new(observer::Both(first, observer))),
-            other => other,
+    /// The same pick, with this observer added to the one it may have: if the call is sent, it is told how that ended.
+    /// This is for the picker of a balancer that has children, too: what its child picked is observed by both.
+    pub fn observed_by(mut self, observer: Arc<dyn CallObserver>) -> Pick {
+        if let Pick::Send(route) = &mut self {
+            route.observer = Some(match route.observer.take() {
+                Some(first) => Arc::new(observer::Both(first, observer)),
+                None => observer,
+            });
         }
+        self
+    }
+
+    /// The same pick, and the balancer's [`exit_idle`](super::balancer::Balancer::exit_idle) is called although the
+    /// call does not wait: for a picker that has marked a backend to be connected beside the one it picked. To ask with
+    /// every call would have every call reach the control plane: ask once for each mark.
+    pub fn asking_to_connect(mut self) -> Pick {
+        if let Pick::Send(route) = &mut self {
+            route.asks_to_connect = true;
+        }
+        self
     }
 }
 
-impl Debug for Pick {
+/// The way to a subchannel.
+#[derive(Clone)]
+pub struct Route {
+    subchannel: SubchannelId,
+    observer: Option<Arc<dyn CallObserver>>,
+    asks_to_connect: bool,
+}
+
+impl Route {
+    /// Where it leads.
+    pub fn subchannel(&self) -> SubchannelId {
+        self.subchannel
+    }
+
+    /// Who is to be told how the call ended.
+    pub fn observer(&self) -> Option<&Arc<dyn CallObserver>> {
+        self.observer.as_ref()
+    }
+
+    /// Whether the balancer is to connect what the picker has marked.
+    pub fn asks_to_connect(&self) -> bool {
+        self.asks_to_connect
+    }
+
+    pub(super) fn take_observer(&mut self) -> Option<Arc<dyn CallObserver>> {
+        self.observer.take()
+    }
+}
+
+impl Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Pick::Subchannel(id) | Pick::Observed(id, _) => write!(f, "{id:?}"),
-            Pick::Queue => f.write_str("Queue"),
-            Pick::Fail(status) => f.debug_tuple("Fail").field(status).finish(),
-            Pick::Drop(status) => f.debug_tuple("Drop").field(status).finish(),
-        }
+        f.debug_tuple("Route").field(&self.subchannel).finish()
     }
 }
 

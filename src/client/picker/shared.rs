@@ -80,12 +80,10 @@ impl CallObserver for InFlight {
 pub struct Flag(AtomicBool);
 
 impl Flag {
-    /// Sets the mark.
-    pub fn set(&self) {
+    /// Sets the mark. Whether it was not set before.
+    pub fn set(&self) -> bool {
         // Nearly always it is set already, and a look leaves the cache line with everybody.
-        if !self.0.load(Ordering::Relaxed) {
-            self.0.store(true, Ordering::Release);
-        }
+        !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Release)
     }
 
     /// Whether the mark was set; it is not set any more.
@@ -172,8 +170,7 @@ mod tests {
     fn a_flag_is_taken_once() {
         let flag = Flag::default();
         assert!(!flag.take());
-        flag.set();
-        flag.set();
+        assert!(flag.set() && !flag.set());
         assert!(flag.take() && !flag.take());
     }
 

@@ -53,7 +53,7 @@ fn the_channel_survives_any_order_of_events() {
                 }
             }
             // Calls are sent only on connections that exist; and a channel that is not idle is on its way.
-            if let Pick::Subchannel(id) = driver.pick() {
+            if let Some(id) = driver.pick().subchannel() {
                 assert_eq!(driver.core.state(), ConnectivityState::Ready);
                 assert!(driver.core.plane.subchannel(id).is_some_and(|s| s.connections().next().is_some()));
             } else if matches!(driver.core.state(), ConnectivityState::Connecting) {
