@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
 
 use super::address::Address;
 use super::alarm::Alarm;
@@ -113,7 +114,7 @@ fn with_local<R>(look: impl FnOnce(&mut Option<Local>) -> R) -> Option<R> {
 }
 
 pub(super) fn mailbox(waker: mio::Waker) -> (LoopHandle, Mailbox) {
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = crossbeam_channel::unbounded();
     let shared = Arc::new(Shared {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         sender,
