@@ -43,6 +43,30 @@ fn read_until(socket: &mut TcpStream, mut stop: impl FnMut(&Frame<'_>) -> bool) 
     }
 }
 
+/// Asks for messages without end, and grants windows that hold them.
+fn download_without_end(socket: &mut TcpStream) {
+    let mut octets = Vec::new();
+    encode::settings(&mut octets, &[(setting::INITIAL_WINDOW_SIZE, i32::MAX as u32)]);
+    encode::window_update(&mut octets, StreamId::ZERO, i32::MAX as u32 - 65_535);
+    let mut fields = HeaderList::new();
+    for (name, value) in [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/test.Echo/Download"),
+        ("content-type", "application/grpc"),
+    ] {
+        fields.push(name.as_bytes(), value.as_bytes(), Indexing::Skip);
+    }
+    let mut block = Vec::new();
+    Encoder::new(4096).encode(&fields, &mut block);
+    encode::headers(&mut octets, StreamId::new(1), &block, 16_384, false);
+    // A message of 10,000 octets, to be sent without end.
+    encode::data_header(&mut octets, StreamId::new(1), 5 + 10_000, true);
+    octets.extend_from_slice(&[0, 0, 0, 0x27, 0x10]);
+    octets.extend_from_slice(&[0xff; 10_000]);
+    socket.write_all(&octets).unwrap();
+}
+
 fn goaway_code(socket: &mut TcpStream) -> Option<ErrorCode> {
     let mut found = None;
     read_until(socket, |frame| {
@@ -180,26 +204,7 @@ fn a_client_whose_kernel_takes_nothing_more_is_given_up() {
     let second = Duration::from_secs(1);
     let server = builder(&Echo::default()).keepalive(3600 * second, second).bind("127.0.0.1:0").unwrap();
     let mut socket = raw(&server);
-    let mut octets = Vec::new();
-    encode::settings(&mut octets, &[(setting::INITIAL_WINDOW_SIZE, i32::MAX as u32)]);
-    encode::window_update(&mut octets, StreamId::ZERO, i32::MAX as u32 - 65_535);
-    let mut fields = HeaderList::new();
-    for (name, value) in [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", "/test.Echo/Download"),
-        ("content-type", "application/grpc"),
-    ] {
-        fields.push(name.as_bytes(), value.as_bytes(), Indexing::Skip);
-    }
-    let mut block = Vec::new();
-    Encoder::new(4096).encode(&fields, &mut block);
-    encode::headers(&mut octets, StreamId::new(1), &block, 16_384, false);
-    // A message of 10,000 octets, to be sent without end.
-    encode::data_header(&mut octets, StreamId::new(1), 5 + 10_000, true);
-    octets.extend_from_slice(&[0, 0, 0, 0x27, 0x10]);
-    octets.extend_from_slice(&[0xff; 10_000]);
-    socket.write_all(&octets).unwrap();
+    download_without_end(&mut socket);
     // Nothing is read: the client's kernel takes what it has room for, and then no more.
     eventually("the kernel has ended the connection", || server.connections() == 0);
     assert_eq!(server.stats().connections_ended.get("the connection was lost"), Some(&1));
@@ -280,6 +285,25 @@ fn a_client_that_never_closes_after_the_farewell_is_closed() {
     assert!(!read_until(&mut socket, |_| false), "the server ends its side");
     // The server's end is gone when the kernel answers what is sent with a reset.
     eventually("the socket is closed", || (&socket).write_all(b"more").is_err());
+}
+
+#[test]
+fn a_client_that_reads_nothing_of_what_is_left_is_closed() {
+    let engine = lariat::Engine::builder().threads(1).build().unwrap();
+    let server = builder(&Echo::default()).engine(&engine).bind("127.0.0.1:0").unwrap();
+    let mut socket = raw(&server);
+    download_without_end(&mut socket);
+    // Nothing is read. When the kernel has taken what it has room for, writes end, and some octets are left.
+    let written = || engine.stats()[0].octets_written;
+    let last = std::cell::Cell::new((0, 0));
+    eventually("the kernel takes no more", || {
+        let (before, times) = last.get();
+        let now = written();
+        last.set((now, if now == before { times + 1 } else { 0 }));
+        now > 100_000 && times > 20
+    });
+    server.stop().wait();
+    assert_eq!(server.connections(), 0);
 }
 
 #[test]

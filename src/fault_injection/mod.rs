@@ -3,4 +3,5 @@
 
 mod every_octet;
 mod seeds;
+mod slow_end;
 mod world;

@@ -26,7 +26,8 @@ const WRITE_BUDGET: usize = 256 * 1024;
 /// Slices given to one `writev`: enough for many chained payloads, far below the kernel's 1,024.
 const MAX_SLICES: usize = 64;
 /// How long a closed connection goes on reading what the peer still sends. Closing a socket with unread octets makes
-/// the kernel send RST, which may overtake the GOAWAY that says why.
+/// the kernel send RST, which may overtake the GOAWAY that says why. And how long, before that, the kernel may take
+/// nothing of what is left to be written: a peer that reads, however slowly, makes room for some of it.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Memory that all connections of a loop share.
@@ -61,7 +62,8 @@ pub(super) struct Connection {
     writable: bool,
     /// Calls begun by the peer when it last had to wait for the others' turn.
     calls_begun: u64,
-    /// The loop's own timer: the deadline of connect and handshake, or the end of lingering.
+    /// The loop's own timer: the deadline of connect and handshake, of the next progress of the last octets, or the end
+    /// of lingering.
     pub(super) timer: Option<TimerId>,
     /// In the loop's list of connections to finish this turn.
     pub(super) touched: bool,
@@ -96,7 +98,7 @@ pub(super) enum Next {
     Wait,
     /// The budget is used up: drive it again after the others.
     Again,
-    /// Close it at this time unless the peer does first.
+    /// At this time [`time_out`](Connection::time_out) decides.
     LingerUntil(Instant),
     Close,
 }
@@ -389,17 +391,22 @@ impl Connection {
         self.part(turn, if handshaking { CloseReason::ConnectFailed(error) } else { CloseReason::Io(error) })
     }
 
-    /// The loop's timer has fired: connect or handshake take too long, or the peer does not close.
-    pub(super) fn time_out(&mut self, turn: &mut Turn<'_>) {
+    /// The loop's timer has fired: connect or handshake take too long, the last octets make no progress, or the peer
+    /// does not close.
+    pub(super) fn time_out(&mut self, turn: &mut Turn<'_>, buffers: &mut Buffers) -> Next {
+        self.timer = None;
         let text = match self.phase {
+            Phase::Open => return self.look_for_room(turn, buffers),
             Phase::Handshaking => "the TLS handshake did not end before its deadline",
-            _ => "the peer did not answer before the connect deadline",
+            Phase::Connecting | Phase::Lingering | Phase::Closed => {
+                "the peer did not answer before the connect deadline"
+            }
         };
         let error = io::Error::new(ErrorKind::TimedOut, text);
         if let (Some(tls), Some(peer)) = (&self.tls, self.peer.take()) {
             tls.report_failure(&peer, &error);
         }
-        self.fail(turn, CloseReason::ConnectFailed(error));
+        self.fail(turn, CloseReason::ConnectFailed(error))
     }
 
     /// Feeds what was kept back while the session refused input.
@@ -435,13 +442,13 @@ impl Connection {
                 }
             }
             if !self.writable {
-                return self.await_room(turn);
+                return self.await_room(turn, false);
             }
             match self.write(buffers, turn.counters) {
                 Ok(written) => {
                     budget = budget.saturating_sub(written);
                     if !self.writable {
-                        return self.await_room(turn);
+                        return self.await_room(turn, true);
                     }
                 }
                 Err(error) => return self.fail(turn, CloseReason::Io(error)),
@@ -480,12 +487,28 @@ impl Connection {
     }
 
     /// The kernel takes no more. A session that is done waits for that only so long: the peer may never read.
-    fn await_room(&mut self, turn: &mut Turn<'_>) -> Next {
+    fn await_room(&mut self, turn: &mut Turn<'_>, has_written: bool) -> Next {
         let finished = self.session.as_ref().is_some_and(|session| session.state() == SessionState::Finished);
-        if finished && self.timer.is_none() {
+        if finished && (has_written || self.timer.is_none()) {
             return Next::LingerUntil(turn.now + LINGER);
         }
         Next::Wait
+    }
+
+    /// The last octets have waited for room without an edge. The kernel raises one only when a good part of its buffer
+    /// is free, which takes a slow path longer; asked, it takes as much as the peer has made room for.
+    fn look_for_room(&mut self, turn: &mut Turn<'_>, buffers: &mut Buffers) -> Next {
+        self.writable = true;
+        let before = turn.counters.octets_written.get();
+        match self.write(buffers, turn.counters) {
+            // The end of the turn sees to the rest.
+            Ok(_) if turn.counters.octets_written.get() > before || !self.has_output() => Next::Wait,
+            Ok(_) => {
+                let text = "the peer took nothing more of the last octets of a connection that had ended";
+                self.fail(turn, CloseReason::Io(io::Error::new(ErrorKind::TimedOut, text)))
+            }
+            Err(error) => self.fail(turn, CloseReason::Io(error)),
+        }
     }
 
     /// Writes until nothing is left or the kernel takes no more. Returns how much of the output that was.

@@ -375,14 +375,17 @@ impl EventLoop {
                         self.parts.timers.set(self.parts.now + FORGET_AFTER, Ring::LargeMessages);
                     }
                 }
-                Ring::Connection(token) => {
-                    if let Some((connection, mut turn)) = self.parts.connection(token) {
-                        guard(|| connection.time_out(&mut turn));
-                        self.remove(token);
-                    }
-                }
+                Ring::Connection(token) => self.time_out(token),
             }
         }
+    }
+
+    fn time_out(&mut self, token: Token) {
+        let buffers = &mut self.buffers;
+        let Some((connection, mut turn)) = self.parts.connection(token) else { return };
+        touch(&mut self.touched, connection, token);
+        let next = drive(connection, &mut turn, |connection, turn| connection.time_out(turn, buffers));
+        self.follow(token, next);
     }
 
     fn ring(&mut self, note: Note) {
