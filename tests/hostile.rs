@@ -205,6 +205,7 @@ fn a_client_whose_kernel_takes_nothing_more_is_given_up() {
     let server = builder(&Echo::default()).keepalive(3600 * second, second).bind("127.0.0.1:0").unwrap();
     let mut socket = raw(&server);
     download_without_end(&mut socket);
+    eventually("the server has the connection", || server.connections() == 1);
     // Nothing is read: the client's kernel takes what it has room for, and then no more.
     eventually("the kernel has ended the connection", || server.connections() == 0);
     assert_eq!(server.stats().connections_ended.get("the connection was lost"), Some(&1));
