@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lariat::client::ConnectivityState;
-use lariat::{Channel, Code, Request, Server, Wait};
+use lariat::codec::Raw;
+use lariat::server::{Handler, Service};
+use lariat::{Channel, Code, Metadata, Request, Response, Server, Wait};
 use support::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -229,4 +231,61 @@ fn a_service_added_twice_and_an_address_in_use_are_errors() {
     let server = serve(&echo);
     let error = builder(&echo).bind(&server.local_address().to_string()).unwrap_err().to_string();
     assert!(error.contains("cannot listen on 127.0.0.1:"), "{error}");
+}
+
+/// `test.Large`: a unary and a streaming method whose trailers have 5,000 octets.
+struct Large;
+
+impl Service for Large {
+    fn name(&self) -> &str {
+        "test.Large"
+    }
+
+    fn methods(&self) -> Vec<Handler> {
+        fn trailers() -> Metadata {
+            let mut trailers = Metadata::new();
+            trailers.insert("large", &"x".repeat(5_000)).unwrap();
+            trailers
+        }
+        vec![
+            Handler::unary::<Raw, Bytes, Bytes, _, _>("Unary", |request| async move {
+                let mut response = Response::new(request.into_message());
+                *response.trailers_mut() = trailers();
+                Ok(response)
+            }),
+            Handler::server_streaming::<Raw, Bytes, Bytes, _, _>("Stream", |request, outbound| async move {
+                outbound.send(request.into_message()).await?;
+                outbound.set_trailers(trailers());
+                Ok(())
+            }),
+        ]
+    }
+}
+
+#[test]
+fn trailers_that_are_too_large_for_the_client_become_a_status_that_says_so() {
+    let server = Server::builder().plaintext().add_service(Large).bind("127.0.0.1:0").unwrap();
+    let channel = Channel::builder(server.local_address().to_string()).plaintext();
+    let channel = channel.max_header_list_size(1_000).build().unwrap();
+    let method = |name: &str| channel.method(format!("/test.Large/{name}"));
+    let request = || Request::new(Bytes::from("x")).with_timeout(10_000 * MS);
+    let unary = channel.unary::<Raw, _, Bytes>(&method("Unary"), request()).wait().unwrap_err();
+    let mut inbound = channel.server_streaming::<Raw, _, Bytes>(&method("Stream"), request());
+    assert_eq!(inbound.message().wait().unwrap(), Some(Bytes::from("x")));
+    let stream = inbound.message().wait().unwrap_err();
+    for status in [unary, stream] {
+        assert_eq!(status.code(), Code::Internal, "{status}");
+        assert!(status.message().contains("(1000 octets) set by client: 50"), "{status}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_too_large_for_the_client_leaves_no_stream_open() {
+    let server = serve(&Echo::default());
+    let channel = Channel::builder(server.local_address().to_string()).plaintext();
+    let channel = channel.max_header_list_size(1_000).build().unwrap();
+    let method = channel.method(format!("/test.Echo/{}", "Long".repeat(1_000)));
+    let request = Request::new(Bytes::from("x")).with_timeout(10_000 * MS);
+    let status = channel.unary::<Raw, _, Bytes>(&method, request).wait().unwrap_err();
+    assert_eq!(status.code(), Code::Internal, "{status}");
 }

@@ -144,7 +144,8 @@ impl Responder<'_> {
     pub(super) fn fail(&mut self, status: &Status) {
         let mut fields = HeaderList::new();
         trailers::write(status, &mut fields);
-        if self.send_block(HeaderBlock { template: Some(self.head), fields: Some(&fields) }, true) {
+        let block = HeaderBlock { template: Some(self.head), fields: Some(&fields) };
+        if self.send_block(block, true, Some(self.head)) {
             self.tell_end(Err(status));
         }
     }
@@ -152,14 +153,15 @@ impl Responder<'_> {
     /// Writes the response's head. False if it is too large for the client: that was told, and the call is over.
     pub(super) fn send_head(&mut self, metadata: &Metadata, encoding: Chosen) -> bool {
         let sent = if metadata.is_empty() && encoding.is_none() {
-            self.send_block(HeaderBlock::from(self.head), false)
+            self.send_block(HeaderBlock::from(self.head), false, Some(self.head))
         } else {
             let mut fields = HeaderList::new();
             if let Some(id) = encoding {
                 response_head::push_encoding(self.encodings.name(id), &mut fields);
             }
             metadata.write_to(&mut fields);
-            self.send_block(HeaderBlock { template: Some(self.head), fields: Some(&fields) }, false)
+            let block = HeaderBlock { template: Some(self.head), fields: Some(&fields) };
+            self.send_block(block, false, Some(self.head))
         };
         if sent && let Some(watched) = self.watched {
             watched.tell_head_sent(metadata, encoding.map(|id| self.encodings.name(id)));
@@ -170,16 +172,16 @@ impl Responder<'_> {
     /// Writes the trailers, behind everything sent before.
     pub(super) fn send_trailers(&mut self, result: &Result<Metadata, Status>) {
         let sent = match result {
-            Ok(metadata) if metadata.is_empty() => self.send_block(HeaderBlock::from(self.ok), true),
+            Ok(metadata) if metadata.is_empty() => self.send_block(HeaderBlock::from(self.ok), true, None),
             Ok(metadata) => {
                 let mut fields = HeaderList::new();
                 metadata.write_to(&mut fields);
-                self.send_block(HeaderBlock { template: Some(self.ok), fields: Some(&fields) }, true)
+                self.send_block(HeaderBlock { template: Some(self.ok), fields: Some(&fields) }, true, None)
             }
             Err(status) => {
                 let mut fields = HeaderList::new();
                 trailers::write(status, &mut fields);
-                self.send_block(HeaderBlock::from(&fields), true)
+                self.send_block(HeaderBlock::from(&fields), true, None)
             }
         };
         if sent {
@@ -209,26 +211,32 @@ impl Responder<'_> {
         }
     }
 
-    fn send_block(&mut self, block: HeaderBlock<'_>, end_stream: bool) -> bool {
+    /// Writes a header block; `head` begins what takes its place if it is too large, unless a head was sent before.
+    fn send_block(
+        &mut self,
+        block: HeaderBlock<'_>,
+        end_stream: bool,
+        head: Option<&Arc<HeaderList>>,
+    ) -> bool {
         // Any other error means that the stream is gone, of which the session has an event.
         if let Err(SendError::HeaderListTooLarge { size, limit }) =
             self.http2.send_headers(self.key, block, end_stream, self.out)
         {
-            self.fail_for_size(size, limit);
+            self.fail_for_size(size, limit, head);
             return false;
         }
         true
     }
 
     /// The peer must learn that the call failed, and why as far as its limit allows.
-    fn fail_for_size(&mut self, size: usize, limit: usize) {
+    fn fail_for_size(&mut self, size: usize, limit: usize, head: Option<&Arc<HeaderList>>) {
         let status = Status::internal(format!(
             "header list size to send violates the maximum size ({limit} octets) set by client: {size}"
         ));
         let mut fields = HeaderList::new();
         trailers::write(&status, &mut fields);
         self.tell_end(Err(&status));
-        let block = HeaderBlock { template: Some(self.head), fields: Some(&fields) };
+        let block = HeaderBlock { template: head, fields: Some(&fields) };
         if self.http2.send_headers(self.key, block, true, self.out).is_err() {
             self.http2.reset(self.key, ErrorCode::INTERNAL_ERROR, self.out);
         }

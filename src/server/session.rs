@@ -413,8 +413,7 @@ impl Open {
         let mut fields = HeaderList::new();
         rejection.write_to(&mut fields);
         let head = HeaderBlock::from(&fields);
-        // An error means that the stream is gone already.
-        let _ = match rejection.text {
+        let sent = match rejection.text {
             None => self.http2.send_headers(key, head, true, out),
             Some(text) => {
                 self.http2.linger(key);
@@ -422,6 +421,10 @@ impl Open {
                 sent.and_then(|()| self.http2.send_data(key, text.into(), true, out))
             }
         };
+        if sent.is_err() {
+            // The answer is larger than the client takes. If the stream is gone instead, there is nothing to reset.
+            self.http2.reset(key, ErrorCode::INTERNAL_ERROR, out);
+        }
     }
 
     /// Reads the head of a request and finds its handler.
