@@ -3,6 +3,9 @@
 use crate::Rate;
 use std::time::{Duration, Instant};
 
+/// In nanoseconds.
+const SECOND: u128 = 1_000_000_000;
+
 /// Tokens that are taken one by one, come back with time, and never exceed the burst.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
@@ -19,9 +22,7 @@ impl TokenBucket {
 
     /// Takes a token; `false` if there is none.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        if self.tokens == 0 {
-            self.refill(now);
-        }
+        self.refill(now);
         let taken = self.tokens > 0;
         self.tokens = self.tokens.saturating_sub(1);
         taken
@@ -34,17 +35,20 @@ impl TokenBucket {
     }
 
     fn refill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.filled);
-        let due = elapsed.as_millis().saturating_mul(u128::from(self.rate.per_second)) / 1000;
-        if due > 0 {
-            self.tokens = u32::try_from(due).unwrap_or(u32::MAX).min(self.rate.burst);
-            // What is less than a token stays to be counted next time.
-            let millis = due.saturating_mul(1000) / u128::from(self.rate.per_second.max(1));
-            self.filled = u64::try_from(millis)
-                .ok()
-                .and_then(|millis| self.filled.checked_add(Duration::from_millis(millis)))
-                .unwrap_or(now);
+        let elapsed = now.saturating_duration_since(self.filled).as_nanos();
+        let due = elapsed * u128::from(self.rate.per_second) / SECOND;
+        if due == 0 {
+            return;
         }
+        let due_for = due * SECOND / u128::from(self.rate.per_second);
+        self.earn(u32::try_from(due).unwrap_or(u32::MAX));
+        self.filled = if self.tokens == self.rate.burst {
+            // A full bucket takes no more: what came while it was full is no second burst.
+            now
+        } else {
+            // What is less than a token stays to be counted next time.
+            self.filled + Duration::from_nanos(u64::try_from(due_for).unwrap_or(u64::MAX))
+        };
     }
 }
 
@@ -65,6 +69,25 @@ mod tests {
         assert_eq!(drain(&mut bucket, start + Duration::from_millis(250)), 2);
         assert_eq!(drain(&mut bucket, start + Duration::from_millis(300)), 1);
         assert_eq!(drain(&mut bucket, start + Duration::from_secs(3600)), 5);
+    }
+
+    #[test]
+    fn time_without_takes_adds_nothing_to_the_burst() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(Rate { burst: 5, per_second: 1 }, start);
+        let later = start + Duration::from_secs(100);
+        assert_eq!(drain(&mut bucket, later), 5);
+        assert_eq!(drain(&mut bucket, later + Duration::from_secs(1)), 1);
+    }
+
+    #[test]
+    fn tokens_come_back_with_time_while_some_are_left() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(Rate { burst: 5, per_second: 1 }, start);
+        for _ in 0..3 {
+            assert!(bucket.take(start));
+        }
+        assert_eq!(drain(&mut bucket, start + Duration::from_secs(2)), 4);
     }
 
     #[test]
