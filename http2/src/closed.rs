@@ -62,7 +62,8 @@ impl Closed {
     }
 
     fn open_and_skip(&mut self, id: StreamId) {
-        let skipped = (id.get().saturating_sub(self.highest) / 2).min(Self::STREAMS as u32);
+        // Rounded up: the first identifier is 1, an odd distance from none.
+        let skipped = id.get().saturating_sub(self.highest).div_ceil(2).min(Self::STREAMS as u32);
         for distance in 1..skipped {
             self.set(id.get() - 2 * distance, Ending::Skipped);
         }
@@ -136,6 +137,14 @@ mod tests {
         closed.note(id(9), Ending::ResetLocally);
         assert_eq!(closed.ending(id(1)), Ending::ResetRemotely);
         assert_eq!(closed.ending(id(9)), Ending::ResetLocally);
+    }
+
+    #[test]
+    fn streams_before_the_first_are_skipped() {
+        let mut closed = Closed::new();
+        closed.open(id(5));
+        assert_eq!([1, 3].map(|skipped| closed.ending(id(skipped))), [Ending::Skipped; 2]);
+        assert_eq!(closed.ending(id(5)), Ending::Ended);
     }
 
     #[test]
