@@ -1,10 +1,11 @@
-//! [`Connection`]: the machine itself. What arrives is dealt with in [`receive`], what is sent in [`send`], time and
-//! the connection's end in [`lifecycle`].
+//! [`Connection`]: the machine itself. What arrives is dealt with in [`receive`], what is sent in [`send`], what a
+//! time brings in [`deadlines`], the end of streams and of the connection in [`ending`].
 
 mod control;
 mod data;
+mod deadlines;
+mod ending;
 mod headers;
-mod lifecycle;
 mod receive;
 mod send;
 
