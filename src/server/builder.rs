@@ -1,28 +1,28 @@
-//! Building and running a server.
+//! `ServerBuilder`: what a server is to be.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lariat_frame::hpack::HeaderList;
 use lariat_http2::{Config, Enforcement, Keepalive};
 
 use super::handler::{Handler, Service};
 use super::router::Router;
-use super::session::Acceptor;
-use super::shutdown::{GracefulStop, Phase, Sessions, Stopped};
-use super::stats::{Counters, ServerStats};
+use super::server::Server;
+use super::shared::{Options, Shared};
+use super::shutdown::Sessions;
+use super::stats::Counters;
 use crate::Error;
 use crate::call::interceptor::{Chain, Interceptor};
 use crate::call::stats::{StatsHandler, StatsHandlers};
-use crate::call::{Chosen, Encodings, EncodingsBuilder, Inbound, Outbound, Wait};
+use crate::call::{EncodingsBuilder, Inbound, Outbound};
 use crate::credentials::ServerCredentials;
 #[cfg(feature = "tls")]
 use crate::credentials::ServerTls;
 use crate::engine::Engine;
-use crate::net::{Address, BoundListener, ListenerId, descriptor_limit, on_event_loop};
+use crate::net::{Address, descriptor_limit};
 use crate::rpc::compression::Compressor;
-use crate::rpc::{DEFAULT_MAX_RECEIVE_SIZE, Payload, Raw, Status, trailers};
+use crate::rpc::{DEFAULT_MAX_RECEIVE_SIZE, Raw, Status, trailers};
 
 /// Windows below HTTP/2's initial one cannot be announced before the peer may have used it (grpc-go ignores them too).
 const MIN_WINDOW: u32 = 65_535;
@@ -38,41 +38,6 @@ pub struct ServerBuilder {
     options: Options,
     encodings: EncodingsBuilder,
     http2: Config,
-}
-
-/// What the sessions of a server need to know.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) router: Router,
-    pub(super) options: Options,
-    pub(super) encodings: Arc<Encodings>,
-    pub(super) http2: Arc<Config>,
-    pub(super) sessions: Arc<Sessions>,
-    pub(super) counters: Counters,
-    pub(super) credentials: ServerCredentials,
-    /// The trailers of calls that ended well, made once.
-    pub(super) ok: Arc<HeaderList>,
-    /// `None` if there are none, which is all that most calls need to know.
-    pub(super) stats: Option<StatsHandlers>,
-}
-
-#[derive(Debug)]
-pub(super) struct Options {
-    pub(super) max_receive_message_size: usize,
-    pub(super) max_send_message_size: usize,
-    /// `None` until the server is bound, unless it was chosen.
-    pub(super) max_connections: Option<usize>,
-}
-
-impl Shared {
-    /// The message of a request before it was compressed.
-    pub(super) fn decompress(&self, by: Chosen, octets: &Payload<'_>) -> Result<Payload<'static>, Status> {
-        let Some(id) = by else {
-            return Err(Status::internal("the request has a compressed message and no grpc-encoding"));
-        };
-        let limit = self.options.max_receive_message_size;
-        self.encodings.decompress(id, octets.as_ref(), limit).map(Payload::Owned)
-    }
 }
 
 impl Default for ServerBuilder {
@@ -305,7 +270,7 @@ impl ServerBuilder {
             ok: trailers::ok_template(),
             stats: Some(self.stats).filter(|stats| !stats.is_empty()),
         });
-        let mut server = Server { engine, shared, listeners: Vec::new() };
+        let mut server = Server::new(engine, shared);
         server.listen_address(address)?;
         Ok(server)
     }
@@ -317,12 +282,7 @@ impl ServerBuilder {
     ///
     /// As [`bind`](Self::bind).
     pub fn serve(self, address: &str) -> Result<(), Error> {
-        let server = self.bind(address)?;
-        if server.engine.is_current_thread() {
-            server.engine.clone().block_on(server.stopped());
-        } else {
-            server.stopped().wait();
-        }
+        self.bind(address)?.run();
         Ok(())
     }
 }
@@ -330,89 +290,5 @@ impl ServerBuilder {
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerBuilder").field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-/// A running gRPC server. Dropping it stops it, as [`stop`](Server::stop) does.
-#[derive(Debug)]
-pub struct Server {
-    engine: Engine,
-    shared: Arc<Shared>,
-    listeners: Vec<(ListenerId, Address)>,
-}
-
-impl Server {
-    /// A builder with grpc-go's defaults, except where a limit guards against hostile clients.
-    pub fn builder() -> ServerBuilder {
-        ServerBuilder::default()
-    }
-
-    /// Where the server listens; with port 0 asked for, the port that the system chose.
-    pub fn local_address(&self) -> &Address {
-        &self.listeners[0].1
-    }
-
-    /// Listens at a further address.
-    ///
-    /// # Errors
-    ///
-    /// When the address cannot be read, or the system refuses it.
-    pub fn listen(&mut self, address: &str) -> Result<&Address, Error> {
-        self.listen_address(&Address::parse_listen(address)?)
-    }
-
-    fn listen_address(&mut self, address: &Address) -> Result<&Address, Error> {
-        let acceptor = Arc::new(Acceptor::new(Arc::clone(&self.shared)));
-        let bound = BoundListener::bind(address, self.engine.place(), acceptor)
-            .and_then(|bound| bound.set_user_timeout(self.shared.http2.keepalive.timeout).map(|()| bound))
-            .map_err(|error| Error::Bind { address: address.clone(), error })?;
-        let id = ListenerId::next();
-        self.listeners.push((id, bound.address().clone()));
-        self.engine.choose_loop().listen(id, bound);
-        Ok(&self.listeners[self.listeners.len() - 1].1)
-    }
-
-    /// Connections open now.
-    pub fn connections(&self) -> usize {
-        self.shared.sessions.len()
-    }
-
-    /// What was refused so far, and why connections ended.
-    pub fn stats(&self) -> ServerStats {
-        self.shared.counters.snapshot()
-    }
-
-    /// Stops gracefully: no new connections, no new calls, and those under way may finish. What is still running after
-    /// `limit` is cut off. The returned future is true if nothing was.
-    pub fn graceful_stop(&self, limit: Duration) -> GracefulStop {
-        self.close_listeners();
-        GracefulStop::new(Arc::clone(&self.shared.sessions), limit)
-    }
-
-    /// Stops at once: listeners and connections are closed, handlers dropped; clients see UNAVAILABLE.
-    pub fn stop(&self) -> Stopped {
-        self.close_listeners();
-        self.shared.sessions.enter(Phase::Stopped);
-        self.stopped()
-    }
-
-    /// Ready when the server was stopped and its last connection is gone.
-    pub fn stopped(&self) -> Stopped {
-        Stopped { sessions: Arc::clone(&self.shared.sessions) }
-    }
-
-    fn close_listeners(&self) {
-        for handle in self.engine.place().iter() {
-            self.listeners.iter().for_each(|(id, _)| handle.close_listener(*id));
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let stopped = self.stop();
-        if !on_event_loop() && !self.engine.is_current_thread() {
-            stopped.wait();
-        }
     }
 }

@@ -11,14 +11,18 @@ mod interception;
 mod invocation;
 mod responder;
 mod router;
+#[allow(clippy::module_inception, reason = "it is where one looks for `Server`")]
+mod server;
 mod session;
+mod shared;
 mod shutdown;
 mod stats;
 mod watch;
 
 pub use crate::call::MethodKind;
-pub use builder::{Server, ServerBuilder};
+pub use builder::ServerBuilder;
 pub use handler::{Handler, Service};
 pub use interception::Intercepted;
+pub use server::Server;
 pub use shutdown::{GracefulStop, Stopped};
 pub use stats::ServerStats;

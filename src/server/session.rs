@@ -10,10 +10,10 @@ use lariat_frame::hpack::HeaderList;
 use lariat_frame::{ErrorCode, WriteBuf};
 use lariat_http2::{Connection, Event, HeaderBlock, HeadersKind, Initiator, StreamKey};
 
-use super::builder::Shared;
 use super::calls::{Call, Calls};
 use super::invocation::{CallCompression, Invocation, Start, Started};
 use super::responder::Responder;
+use super::shared::Shared;
 use super::shutdown::Phase;
 use super::stats::Counted;
 use super::watch::Watched;
