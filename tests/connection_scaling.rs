@@ -11,7 +11,8 @@ use bytes::Bytes;
 use lariat::client::dialer::Dialed;
 use lariat::client::resolver::{Manual, Resolution};
 use lariat::client::{ChannelBuilder, ConnectivityState};
-use lariat::{Address, Channel, Code, Inbound, Outbound, Request, Server, UnaryCall, Wait};
+use lariat::credentials::{CallCredentials, CallTarget, MetadataFuture, SecurityLevel};
+use lariat::{Address, Channel, Code, Inbound, Outbound, Request, Server, Status, UnaryCall, Wait};
 use support::*;
 
 /// No call takes so long; one that hangs ends by it.
@@ -190,4 +191,36 @@ fn calls_that_wait_for_a_stream_end_with_the_channel() {
     finds_no_stream(&client);
     channel.close();
     assert_eq!(waits.wait().unwrap_err().code(), Code::Cancelled);
+}
+
+/// Call credentials that have none to give.
+struct Refusing;
+
+impl CallCredentials for Refusing {
+    fn metadata(&self, _: &CallTarget) -> MetadataFuture {
+        Box::pin(std::future::ready(Err(Status::unauthenticated("no token"))))
+    }
+
+    fn required_security(&self) -> SecurityLevel {
+        SecurityLevel::None
+    }
+}
+
+#[test]
+fn calls_that_fail_as_soon_as_they_have_a_stream_make_room_for_each_other() {
+    let server = server(1);
+    let client = EchoClient::new(channel(&server, 2).build().unwrap());
+    let chats: Vec<Chat> = (0..2).map(|_| chat(&client)).collect();
+    let request = || {
+        let request = Request::new(Bytes::from("x")).with_timeout(LONG);
+        client.request(request.with_call_credentials(Refusing))
+    };
+    // So many that one within the other would be too many for a stack.
+    let calls: Vec<_> = (0..20_000).map(|_| request()).collect();
+    let behind = call(&client, "x");
+    drop(chats);
+    for refused in calls {
+        assert_eq!(refused.wait().unwrap_err().code(), Code::Unauthenticated);
+    }
+    assert_eq!(behind.wait().unwrap().into_message(), "x");
 }

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use lariat::credentials::{CallCredentials, CallTarget, MetadataFuture, SecurityLevel};
 use lariat::stats::{
     Begin, CallEvent, CallStats, ConnectionBegin, ConnectionStats, MessageSize, StatsHandler,
 };
-use lariat::{Channel, Code, Peer, PeerAddress, Request, Server, Wait};
+use lariat::{Channel, Code, Metadata, Peer, PeerAddress, Request, Server, Wait};
 use support::*;
 
 /// Writes down what it is told, call by call.
@@ -208,6 +209,21 @@ fn refuse(mut stream: TcpStream) {
     while stream.read(&mut buffer).is_ok_and(|read| read > 0) {}
 }
 
+/// Call credentials that count how often they were asked.
+#[derive(Clone, Default)]
+struct Asked(Arc<AtomicUsize>);
+
+impl CallCredentials for Asked {
+    fn metadata(&self, _: &CallTarget) -> MetadataFuture {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::ready(Ok(Metadata::new())))
+    }
+
+    fn required_security(&self) -> SecurityLevel {
+        SecurityLevel::None
+    }
+}
+
 #[test]
 fn an_attempt_that_no_server_processed_is_made_once_more_and_told_of_as_such() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -215,7 +231,10 @@ fn an_attempt_that_no_server_processed_is_made_once_more_and_told_of_as_such() {
     std::thread::spawn(move || listener.incoming().flatten().for_each(refuse));
     let log = Log::default();
     let channel = Channel::builder(target).plaintext().stats_handler(log.clone()).build().unwrap();
-    EchoClient::new(channel).unary("a").wait().unwrap_err();
+    let asked = Asked::default();
+    let request = Request::new(Bytes::from_static(b"a")).with_call_credentials(asked.clone());
+    EchoClient::new(channel).request(request).wait().unwrap_err();
+    assert_eq!(asked.0.load(Ordering::SeqCst), 2, "each attempt has credentials of its own");
     assert_eq!(
         log.calls(2),
         [

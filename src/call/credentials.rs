@@ -33,13 +33,15 @@ use crate::rpc::{Metadata, Status};
 /// }
 /// ```
 pub trait CallCredentials: Send + Sync + 'static {
-    /// The metadata for one call, which is sent when the future is ready, and not beyond its deadline. Asked once for a
-    /// call: if that is retried, its attempts have the same metadata.
+    /// The metadata for one attempt of a call, which is sent when the future is ready, and not beyond its deadline.
+    /// Asked anew for each attempt when it has a connection, so that none goes with a token that expired while the call
+    /// waited. Whoever fetches tokens keeps them until they expire.
     ///
     /// # Errors
     ///
-    /// The status that the call ends with. Those that only servers give (INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
-    /// FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE and DATA_LOSS; gRFC A54) become INTERNAL.
+    /// The status that the attempt ends with: a retry policy may make another. Those that only servers give
+    /// (INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE and DATA_LOSS; gRFC A54)
+    /// become INTERNAL.
     fn metadata(&self, target: &CallTarget) -> MetadataFuture;
 
     /// What a connection has to protect the metadata from. A call ends with UNAUTHENTICATED rather than to go over a

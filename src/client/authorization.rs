@@ -1,32 +1,40 @@
-//! Call credentials: the step before a call is sent in which they say what to add to it.
+//! Call credentials: the step before an attempt is sent, once it has a connection, in which they say what to add to it.
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::pending::PendingCall;
 use crate::call::interceptor::Attach;
-use crate::call::{CallCredentials, CallTarget, MetadataFuture, Receiver};
+use crate::call::{CallCredentials, CallTarget, MetadataFuture, Receiver, SharedCallCredentials};
 use crate::credentials::CompositeCallCredentials;
 use crate::engine::{sleep, spawn};
 use crate::net::{LoopHandle, SecurityLevel, clock};
 use crate::rpc::{Code, Metadata, Status};
 
-/// Asks credentials for what they add to the call, and goes on with it by `start`: at once when they know, else on a
-/// loop.
+/// Asks the credentials of a call, if it has any, for what they add to it, and goes on with it by `start`: at once when
+/// they know, else on a loop.
 pub(super) fn authorize(
     handle: &LoopHandle,
-    credentials: Arc<dyn CallCredentials>,
-    target: &CallTarget,
     mut call: PendingCall,
     start: impl FnOnce(PendingCall) + Send + 'static,
 ) {
+    let Some(SharedCallCredentials(credentials)) = call.credentials.clone() else { return start(call) };
+    let target = target(call.method.authority(), call.method.path());
     call.required_security = credentials.required_security();
-    let mut future = credentials.metadata(target);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => go_on(call, result, start),
-        Poll::Pending => spawn(handle, wait(future, call, start)),
+    let asked = catch_unwind(AssertUnwindSafe(|| {
+        let mut future = credentials.metadata(&target);
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => Ok(result),
+            Poll::Pending => Err(future),
+        }
+    }));
+    match asked {
+        Ok(Ok(result)) => go_on(call, result, start),
+        Ok(Err(future)) => spawn(handle, wait(future, call, start)),
+        Err(_) => call.fail(Status::internal("the call credentials panicked")),
     }
 }
 
@@ -40,8 +48,10 @@ async fn wait(mut future: MetadataFuture, call: PendingCall, start: impl FnOnce(
         if !carrier.attach(cx.waker()) || user.is_abandoned() {
             return Poll::Ready(Err(Status::cancelled("the call was dropped")));
         }
-        if let Poll::Ready(result) = future.as_mut().poll(cx) {
-            return Poll::Ready(result.map_err(restrict));
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => {}
+            Ok(Poll::Ready(result)) => return Poll::Ready(result.map_err(restrict)),
+            Err(_) => return Poll::Ready(Err(Status::internal("the call credentials panicked"))),
         }
         match timeout.as_mut().as_pin_mut().map(|timeout: Pin<_>| Future::poll(timeout, cx)) {
             Some(Poll::Ready(())) => Poll::Ready(Err(Status::deadline_exceeded(
@@ -89,15 +99,13 @@ fn restrict(status: Status) -> Status {
 /// The credentials of the channel and of the call as one.
 pub(super) fn combine(
     channel: Option<&Arc<dyn CallCredentials>>,
-    call: Option<&Arc<dyn CallCredentials>>,
-) -> Option<Arc<dyn CallCredentials>> {
-    match (channel, call) {
-        (Some(channel), Some(call)) => {
-            let both = CompositeCallCredentials::new().with_shared(Arc::clone(channel));
-            Some(Arc::new(both.with_shared(Arc::clone(call))))
-        }
-        (one, other) => one.or(other).map(Arc::clone),
-    }
+    call: Option<SharedCallCredentials>,
+) -> Option<SharedCallCredentials> {
+    let Some(channel) = channel.map(Arc::clone) else { return call };
+    Some(SharedCallCredentials(match call {
+        None => channel,
+        Some(call) => Arc::new(CompositeCallCredentials::new().with_shared(channel).with_shared(call.0)),
+    }))
 }
 
 /// The call as credentials know it.

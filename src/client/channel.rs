@@ -309,6 +309,12 @@ impl Channel {
             Ok(encoding) => (encoding, request),
             Err(status) => (None, Err(status)),
         };
+        let interceptors = self.shared.interceptors.as_ref().filter(|_| !is_intercepted);
+        // Behind interceptors there is another call, to which the channel's are added.
+        let credentials = match interceptors {
+            None => authorization::combine(self.shared.call_credentials.as_ref(), options.credentials),
+            Some(_) => options.credentials,
+        };
         let defaults = &self.shared.defaults;
         let timeout = options.timeout.or(defaults.timeout);
         let timeout = timeout.and_then(|timeout| clock::now().checked_add(timeout));
@@ -326,7 +332,7 @@ impl Channel {
             wait_for_ready: options.wait_for_ready.or(defaults.wait_for_ready),
             max_receive_message_size: options.max_receive_message_size.or(defaults.max_receive_message_size),
             responses,
-            credentials: options.credentials,
+            credentials,
             encoding,
             rare: options.rare,
             body,
@@ -336,28 +342,15 @@ impl Channel {
         if let Some(token) = options.cancellation {
             token.register(&(call.clone() as Arc<dyn Receiver>));
         }
-        match (request, &self.shared.interceptors) {
+        match (request, interceptors) {
             (Err(status), _) => pending.fail(status),
-            (Ok(()), Some(chain)) if !is_intercepted => {
+            (Ok(()), Some(chain)) => {
                 let wire = Wire::new(self.clone(), &pending);
                 interception::start(&self.shared.engine.choose_loop(), Arc::clone(chain), wire, pending);
             }
-            (Ok(()), _) => self.attempt(pending),
+            (Ok(()), None) => self.shared.control.start(pending),
         }
         call
-    }
-
-    /// Sends a call, behind what call credentials there are.
-    fn attempt(&self, call: PendingCall) {
-        let Shared { control, engine, call_credentials, .. } = &*self.shared;
-        let own = call.credentials.as_ref().map(|credentials| &credentials.0);
-        let Some(credentials) = authorization::combine(call_credentials.as_ref(), own) else {
-            return control.start(call);
-        };
-        let target = authorization::target(call.method.authority(), call.method.path());
-        let control = Arc::clone(control);
-        let start = move |call| control.start(call);
-        authorization::authorize(&engine.choose_loop(), credentials, &target, call, start);
     }
 
     /// Makes a call with one request over the wire, behind the interceptors.
@@ -722,6 +715,7 @@ impl ChannelBuilder {
             watches: WatchMethods {
                 health: method("/grpc.health.v1.Health/Watch"),
                 load: method("/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics"),
+                credentials: authorization::combine(call_credentials.as_ref(), None),
             },
         };
         // Built for its errors: a target that its resolver cannot use is reported here rather than by every call.

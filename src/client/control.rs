@@ -88,17 +88,14 @@ enum Lane {
 }
 
 impl Lane {
-    fn send(&self, mut call: PendingCall) -> Result<(), Unsent> {
+    fn send(&self, control: &Arc<Control>, mut call: PendingCall) -> Result<(), Unsent> {
         match self {
             Lane::One(connection) => {
                 call.tell_picked();
-                match connection.inbox.send(Command::Open(call)) {
-                    Err(Command::Open(mut call)) => {
-                        call.was_not_sent();
-                        Err(Unsent::NoConnection(call))
-                    }
-                    _ => Ok(()),
-                }
+                connection.open(call, || Arc::downgrade(control)).map_err(|mut call| {
+                    call.was_not_sent();
+                    Unsent::NoConnection(call)
+                })
             }
             Lane::Pool(pool) => pool.start(call).map_err(|refusal| match refusal {
                 Refusal::Crowded(call) => Unsent::NoStream(call, Arc::clone(pool)),
@@ -229,7 +226,15 @@ impl Control {
             call.was_not_sent();
             return Err(Unsent::NoConnection(call));
         };
-        lane.send(call)
+        match call.credentials {
+            None => lane.send(self, call),
+            Some(_) => {
+                // They are not ours, and may lead back to here.
+                let lane = lane.clone();
+                drop(snapshot);
+                lane.send(self, call)
+            }
+        }
     }
 
     /// A call needs another connection than the one it was given.
@@ -599,7 +604,7 @@ impl ControlTask {
                 (WatchKind::Load, WatchStream::load(&self.control, &self.plan.watches, id, *interval))
             }
         };
-        if let Err(Command::Open(call)) = connection.inbox.send(Command::Open(call)) {
+        if let Err(call) = connection.open(call, || Arc::downgrade(&self.control)) {
             call.fail(Status::unavailable("the connection was lost"));
         }
         if let Some(old) = self.watches.insert((id, kind), stream) {

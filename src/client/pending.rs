@@ -38,7 +38,7 @@ pub(super) struct Call<R: ?Sized = dyn Receiver> {
     pub(super) wait_for_ready: Option<bool>,
     pub(super) max_receive_message_size: Option<usize>,
     pub(super) responses: Cardinality,
-    /// The credentials of this call alone.
+    /// What shows the server who makes the call: the caller's credentials, and the channel's.
     pub(super) credentials: Option<SharedCallCredentials>,
     /// What compresses the request's messages.
     pub(super) encoding: Chosen,
@@ -124,7 +124,7 @@ pub(super) struct PendingCall {
     configured: bool,
     /// The server said once that it did not process the call, so that it was sent again.
     pub(super) refused_before: bool,
-    /// What call credentials add to the call; all of its attempts have it.
+    /// What call credentials add to the attempt, once they were asked.
     pub(super) added: Option<Box<Metadata>>,
     /// What a connection has to protect that from.
     pub(super) required_security: SecurityLevel,
@@ -375,8 +375,8 @@ impl PendingCall {
             is_bound: false,
             configured: true,
             refused_before,
-            added: self.added.clone(),
-            required_security: self.required_security,
+            added: None,
+            required_security: SecurityLevel::None,
             told: false,
             config: self.config.clone(),
             observer: None,

@@ -1,8 +1,8 @@
 //! One connection of a client: carries calls, and tells the control plane what becomes of it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use lariat_frame::hpack::HeaderList;
@@ -74,6 +74,35 @@ struct Activity {
 impl ConnectionHandle {
     pub(super) fn new(inbox: Inbox<Command>, now: Instant) -> Self {
         ConnectionHandle { inbox, activity: Activity { epoch: now, idle_since: AtomicU64::new(1) } }
+    }
+
+    /// Sends a call, when its call credentials have said what to add, if it has any. Gives it back if the connection is
+    /// closed, or gives it to the control plane if that is found out later.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        call: PendingCall,
+        control: impl FnOnce() -> Weak<Control>,
+    ) -> Result<(), PendingCall> {
+        if call.credentials.is_some() {
+            let (this, control) = (Arc::clone(self), control());
+            authorization::authorize(self.inbox.handle(), call, move |call| {
+                if let Err(call) = this.send(call) {
+                    match control.upgrade() {
+                        Some(control) => control.take_back(call),
+                        None => call.fail(Status::cancelled("the channel is closed")),
+                    }
+                }
+            });
+            return Ok(());
+        }
+        self.send(call)
+    }
+
+    fn send(&self, call: PendingCall) -> Result<(), PendingCall> {
+        match self.inbox.send(Command::Open(call)) {
+            Err(Command::Open(call)) => Err(call),
+            _ => Ok(()),
+        }
     }
 
     /// Since when the connection has had no call; `None` while it has some.

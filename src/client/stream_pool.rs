@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::control::Control;
 use super::pending::PendingCall;
-use super::session::{Command, ConnectionHandle};
+use super::session::ConnectionHandle;
 use super::subchannel::ConnectionId;
 use crate::rpc::Status;
 
@@ -41,7 +41,7 @@ pub(super) enum Refusal {
 
 impl StreamPool {
     pub(super) fn new(control: &Arc<Control>) -> Arc<Self> {
-        let streams = Mutex::new(Streams { members: Vec::new(), waiting: VecDeque::new() });
+        let streams = Mutex::new(Streams { members: Vec::new(), waiting: VecDeque::new(), is_served: false });
         Arc::new(StreamPool { streams, control: Arc::downgrade(control) })
     }
 
@@ -76,11 +76,20 @@ impl StreamPool {
         self.serve();
     }
 
-    /// Sends what waits, as far as there are streams.
+    /// Sends what waits, as far as there are streams. A call that ends while it is sent frees a stream, which comes
+    /// back to here: the next call is not sent from within that.
     fn serve(&self) {
+        if std::mem::replace(&mut self.lock().is_served, true) {
+            return;
+        }
         loop {
             // The lock must be free again when the call is sent, or ends.
-            let next = self.lock().next();
+            let next = {
+                let mut streams = self.lock();
+                let next = streams.next();
+                streams.is_served = next.is_some();
+                next
+            };
             let Some((call, connection)) = next else { return };
             if let Err(call) = connection.send(call) {
                 self.give_back([call]);
@@ -177,12 +186,10 @@ impl PooledConnection {
     /// Sends a call that has been counted. Gives it back if the connection is closed.
     fn send(self: Arc<Self>, mut call: PendingCall) -> Result<(), PendingCall> {
         call.tell_picked();
-        let handle = Arc::clone(&self.handle);
+        let (handle, pool) = (Arc::clone(&self.handle), self.pool.clone());
         call.permit = Some(StreamPermit(self));
-        match handle.inbox.send(Command::Open(call)) {
-            Err(Command::Open(call)) => Err(call),
-            _ => Ok(()),
-        }
+        let control = || pool.upgrade().map_or_else(Weak::new, |pool| pool.control.clone());
+        handle.open(call, control)
     }
 }
 
@@ -206,6 +213,8 @@ struct Streams<C, Q> {
     /// The oldest first.
     members: Vec<Member<C>>,
     waiting: VecDeque<Q>,
+    /// Somebody sends what waits already.
+    is_served: bool,
 }
 
 struct Member<C> {
@@ -280,7 +289,7 @@ mod tests {
     }
 
     fn streams(limits: &[usize]) -> Streams<u32, char> {
-        let mut streams = Streams { members: Vec::new(), waiting: VecDeque::new() };
+        let mut streams = Streams { members: Vec::new(), waiting: VecDeque::new(), is_served: false };
         for (name, limit) in (0..).zip(limits) {
             streams.add(id(name), name);
             streams.set_limit(id(name), *limit);

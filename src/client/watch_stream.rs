@@ -12,7 +12,7 @@ use super::control::{Control, Input};
 use super::method::Method;
 use super::pending::{Body, Call, PendingCall};
 use super::subchannel::{ConnectionId, WatchEvent};
-use crate::call::{Carrier, Receiver};
+use crate::call::{Carrier, Receiver, SharedCallCredentials};
 use crate::rpc::health_check::{HealthCheckRequest, HealthCheckResponse, ServingStatus};
 use crate::rpc::load_report::LoadReportRequest;
 use crate::rpc::{
@@ -27,11 +27,12 @@ pub(super) enum WatchKind {
     Load,
 }
 
-/// The methods that are called for it.
+/// The methods that are called for it, and what shows servers who calls.
 #[derive(Debug)]
 pub(super) struct WatchMethods {
     pub(super) health: Method,
     pub(super) load: Method,
+    pub(super) credentials: Option<SharedCallCredentials>,
 }
 
 /// How a status that is not SERVING is called.
@@ -66,7 +67,7 @@ impl WatchStream {
         service: &str,
     ) -> (Arc<Call<WatchStream>>, PendingCall) {
         let request = HealthCheckRequest { service: service.to_owned() };
-        Self::open(control, WatchKind::Health, &methods.health, connection, request)
+        Self::open(control, WatchKind::Health, methods, connection, request)
     }
 
     /// Watches the load, with a report this often.
@@ -77,16 +78,20 @@ impl WatchStream {
         interval: Duration,
     ) -> (Arc<Call<WatchStream>>, PendingCall) {
         let request = LoadReportRequest::new(interval);
-        Self::open(control, WatchKind::Load, &methods.load, connection, request)
+        Self::open(control, WatchKind::Load, methods, connection, request)
     }
 
     fn open<M: Message + Default>(
         control: &Arc<Control>,
         kind: WatchKind,
-        method: &Method,
+        methods: &WatchMethods,
         connection: ConnectionId,
         request: M,
     ) -> (Arc<Call<WatchStream>>, PendingCall) {
+        let method = match kind {
+            WatchKind::Health => &methods.health,
+            WatchKind::Load => &methods.load,
+        };
         let call = Arc::new(Call {
             method: method.clone(),
             subtype: <Prost as Codec<M>>::SUBTYPE,
@@ -95,7 +100,7 @@ impl WatchStream {
             wait_for_ready: None,
             max_receive_message_size: Some(DEFAULT_MAX_RECEIVE_SIZE),
             responses: Cardinality::Many,
-            credentials: None,
+            credentials: methods.credentials.clone(),
             encoding: None,
             rare: None,
             body: Body::Message(framed(&request), request.encoded_len()),

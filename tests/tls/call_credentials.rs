@@ -129,6 +129,44 @@ fn credentials_that_fail_end_the_call() {
 }
 
 #[test]
+fn credentials_that_panic_end_the_call_alone() {
+    struct Broken(bool);
+    impl CallCredentials for Broken {
+        fn metadata(&self, _: &CallTarget) -> MetadataFuture {
+            assert!(self.0, "asked to panic");
+            Box::pin(async {
+                sleep(Duration::from_millis(1)).await;
+                panic!("asked to panic")
+            })
+        }
+    }
+    let (server, credentials) = tls();
+    let channel = connect_with(&server, credentials);
+    for is_later in [false, true] {
+        let broken = Broken(is_later);
+        let status = sent(&channel, |request| request.with_call_credentials(broken)).unwrap_err();
+        assert_eq!((status.code(), status.message()), (Code::Internal, "the call credentials panicked"));
+    }
+    sent(&channel, |request| request).unwrap();
+}
+
+#[test]
+fn credentials_are_asked_when_the_call_has_a_connection() {
+    let (server, credentials) = tls();
+    let nowhere = Channel::builder("ipv4:127.0.0.1:1").credentials(credentials.clone()).build().unwrap();
+    let token = Custom::new("key", "token");
+    let waiting = |request: Request<Bytes>| {
+        let request = request.with_call_credentials(token.clone()).with_wait_for_ready(true);
+        request.with_timeout(Duration::from_millis(20))
+    };
+    assert_eq!(sent(&nowhere, waiting).unwrap_err().code(), Code::DeadlineExceeded);
+    assert_eq!(token.asked.load(Ordering::SeqCst), 0);
+    let channel = connect_with(&server, credentials);
+    sent(&channel, |request| request.with_call_credentials(token.clone())).unwrap();
+    assert_eq!(token.asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn credentials_do_not_go_over_connections_that_are_less_secure_than_they_require() {
     let server = serve_with(ServerCredentials::plaintext(), "127.0.0.1:0");
     let builder = Channel::builder(server.local_address().to_string());

@@ -186,8 +186,7 @@ impl AttemptedCall {
             wait_for_ready: Some(call.wait_for_ready),
             max_receive_message_size: Some(call.max_receive_message_size),
             responses: call.responses,
-            // What they add is in the pending call.
-            credentials: None,
+            credentials: call.credentials.clone(),
             encoding: call.encoding,
             rare: None,
             body: match &call.body {
