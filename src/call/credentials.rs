@@ -40,8 +40,8 @@ pub trait CallCredentials: Send + Sync + 'static {
     /// # Errors
     ///
     /// The status that the attempt ends with: a retry policy may make another. Those that only servers give
-    /// (INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE and DATA_LOSS; gRFC A54)
-    /// become INTERNAL.
+    /// (INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, ABORTED, OUT_OF_RANGE and DATA_LOSS; gRFC
+    /// A54) become INTERNAL.
     fn metadata(&self, target: &CallTarget) -> MetadataFuture;
 
     /// What a connection has to protect the metadata from. A call ends with UNAUTHENTICATED rather than to go over a

@@ -7,9 +7,13 @@
 //! A balancer may have others as its children, each of which it holds as a [`Child`]. All of a tree's balancers share
 //! the channel's subchannels: two that create one for the same address get the same one, and both hear of it.
 //!
-//! A policy of one's own is a [`BalancerBuilder`], registered with the channel's builder
-//! ([`balancer`](super::ChannelBuilder::balancer)), and chosen by its name in a service config. This one sends every
-//! third call to the second backend, and keeps a connection to each by a `pick_first` child:
+//! # A policy of one's own
+//!
+//! It is a [`BalancerBuilder`], which the channel's builder takes ([`balancer`](super::ChannelBuilder::balancer)) and a
+//! service config chooses by its name. The builder reads its part of the service config, in which errors say what must
+//! be there, and makes the balancer. Most leave the keeping of connections to [`EndpointSharding`], which has a
+//! `pick_first` child for each backend, and make a picker of the children's. This one sends every third call to the
+//! second backend:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -105,8 +109,43 @@
 //!     }
 //! }
 //!
-//! let mut policies = Registry::default();
-//! policies.register(EveryNth);
+//! # use bytes::Bytes;
+//! # use lariat::{Channel, Request, Response, Server, Wait, client::ConnectivityState, codec::Raw, server::Handler};
+//! # struct Name(&'static str);
+//! # impl lariat::server::Service for Name {
+//! #     fn name(&self) -> &str { "Name" }
+//! #     fn methods(&self) -> Vec<Handler> {
+//! #         let name = self.0;
+//! #         let say = move |_: Request<Bytes>| async move { Ok(Response::new(Bytes::from(name))) };
+//! #         vec![Handler::unary::<Raw, _, _, _, _>("Say", say)]
+//! #     }
+//! # }
+//! # let serve = |name| Server::builder().plaintext().add_service(Name(name)).bind("127.0.0.1:0");
+//! let (first, second) = (serve("first")?, serve("second")?);
+//! let channel = Channel::builder(format!("ipv4:{},{}", first.local_address(), second.local_address()))
+//!     .balancer(EveryNth)
+//!     .default_service_config(r#"{"loadBalancingConfig": [{"every_nth": {"chooseSecond": 3}}]}"#)
+//!     .plaintext()
+//!     .build()?;
+//! # let method = channel.method("/Name/Say");
+//! # let say = |_| {
+//! #     let reply = channel.unary::<Raw, _, Bytes>(&method, Request::new(Bytes::new())).wait();
+//! #     reply.expect("a reply").into_message()
+//! # };
+//! # // Until both are connected, and a round begins.
+//! # while (0..3).map(say).collect::<Vec<_>>() != ["first", "first", "second"] { say(0); }
+//! let replies: Vec<Bytes> = (0..6).map(say).collect();
+//! assert_eq!(replies, ["first", "first", "second", "first", "first", "second"]);
+//! # Ok::<(), lariat::Error>(())
+//! ```
+//!
+//! What the service config may not say is refused where the channel is built:
+//!
+//! ```
+//! # use lariat::Channel;
+//! let config = r#"{"methodConfig": [{"name": [{}], "timeout": "soon"}]}"#;
+//! let error = Channel::builder("localhost:50051").plaintext().default_service_config(config).build().unwrap_err();
+//! assert!(error.to_string().contains("methodConfig[0].timeout"), "{error}");
 //! ```
 
 mod child;

@@ -5,12 +5,16 @@
 //! was lost or could not be made, but not more often than its configuration allows; a failed resolution is repeated
 //! after an exponential back-off. So a resolver needs neither timers nor a retry of its own.
 //!
-//! A resolver of one's own is a [`ResolverBuilder`] for a new scheme, registered with the channel's [`Registry`]:
+//! # A resolver of one's own
+//!
+//! For backends that the program itself knows, [`Manual`] is enough. Anything else is a [`ResolverBuilder`] for a
+//! scheme of its own, which the channel's builder takes
+//! ([`ChannelBuilder::resolver`](super::ChannelBuilder::resolver)):
 //!
 //! ```
-//! use lariat::client::resolver::{Registry, ResolutionSender, Resolver, ResolverBuilder, Work};
+//! use lariat::client::resolver::{ResolutionSender, Resolver, ResolverBuilder, Work};
 //! use lariat::client::target::{Target, TargetError};
-//! use lariat::Address;
+//! use lariat::{Address, Channel};
 //!
 //! /// `replicas:name` leads to three fixed addresses.
 //! struct Replicas;
@@ -31,12 +35,92 @@
 //!     }
 //! }
 //!
-//! let mut registry = Registry::default();
-//! registry.register(Replicas);
-//! let target = Target::parse("replicas:greeter", &registry)?;
-//! assert_eq!(registry.default_authority(&target), "greeter");
-//! # Ok::<(), TargetError>(())
+//! let channel = Channel::builder("replicas:greeter").resolver(Replicas).plaintext().build()?;
+//! # Ok::<(), lariat::Error>(())
 //! ```
+//!
+//! This one looks into a file, which may take a while ([`Work::Blocking`]), and goes on to look as long as the channel
+//! wants to know. What it finds is one address a line; of a file that cannot be read, calls learn why.
+//!
+//! ```
+//! use std::path::{Path, PathBuf};
+//! use std::time::Duration;
+//!
+//! use lariat::client::resolver::*;
+//! use lariat::client::target::{Target, TargetError};
+//! use lariat::{Address, Channel};
+//!
+//! /// `file:///path`
+//! struct InFile;
+//!
+//! struct FileResolver {
+//!     path: PathBuf,
+//!     sender: ResolutionSender,
+//!     is_watched: bool,
+//! }
+//!
+//! impl ResolverBuilder for InFile {
+//!     fn scheme(&self) -> &str {
+//!         "file"
+//!     }
+//!     fn build(&self, target: &Target, sender: ResolutionSender) -> Result<Box<dyn Resolver>, TargetError> {
+//!         // The path of `file:///path` is `/path`.
+//!         let path = PathBuf::from(&target.path);
+//!         Ok(Box::new(FileResolver { path, sender, is_watched: false }))
+//!     }
+//!     fn default_authority(&self, _: &Target) -> String {
+//!         "greeter".to_owned()
+//!     }
+//! }
+//!
+//! fn read(path: &Path) -> Result<Resolution, ResolveError> {
+//!     let explain = |why: String| ResolveError::new(format!("{}: {why}", path.display()));
+//!     let text = std::fs::read_to_string(path).map_err(|error| explain(error.to_string()))?;
+//!     let address = |line: &str| line.parse().map(Address::Tcp).map_err(|_| explain(format!("no address: {line}")));
+//!     text.lines().map(address).collect()
+//! }
+//!
+//! impl Resolver for FileResolver {
+//!     fn resolve(&mut self) -> Work {
+//!         if !std::mem::replace(&mut self.is_watched, true) {
+//!             let (path, sender) = (self.path.clone(), self.sender.clone());
+//!             std::thread::spawn(move || {
+//!                 // False when the resolver is gone, because the channel is idle or closed.
+//!                 while sender.send(read(&path)) {
+//!                     std::thread::sleep(Duration::from_secs(1));
+//!                 }
+//!             });
+//!         }
+//!         let path = self.path.clone();
+//!         Work::Blocking(Box::new(move || read(&path)))
+//!     }
+//! }
+//!
+//! # use lariat::{Request, Server, Wait, codec::Raw, server::Handler};
+//! # struct Hello;
+//! # impl lariat::server::Service for Hello {
+//! #     fn name(&self) -> &str { "Hello" }
+//! #     fn methods(&self) -> Vec<Handler> {
+//! #         let answer = |request: Request<bytes::Bytes>| async move {
+//! #             Ok(lariat::Response::new(request.into_message()))
+//! #         };
+//! #         vec![Handler::unary::<Raw, _, _, _, _>("Say", answer)]
+//! #     }
+//! # }
+//! let server = Server::builder().plaintext().add_service(Hello).bind("127.0.0.1:0")?;
+//! let path = std::env::temp_dir().join(format!("backends-{}", std::process::id()));
+//! std::fs::write(&path, server.local_address().to_string())?;
+//! let target = format!("file://{}", path.display());
+//! let channel = Channel::builder(target).resolver(InFile).plaintext().build()?;
+//! # let say = channel.method("/Hello/Say");
+//! let reply = channel.unary::<Raw, _, bytes::Bytes>(&say, Request::new(bytes::Bytes::from("hello"))).wait()?;
+//! assert_eq!(reply.message(), "hello");
+//! # std::fs::remove_file(&path)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What a resolver knows besides addresses, as the weight or the zone of a backend, goes into the
+//! [`attributes`](super::attributes) of the [`Endpoint`], of which a [balancer](super::balancer) makes what it will.
 
 mod dns;
 mod ip;
