@@ -33,6 +33,37 @@
 //!     .build()?;
 //! # Ok::<(), lariat::Error>(())
 //! ```
+//!
+//! # Who calls
+//!
+//! [`CallCredentials`] add metadata to calls that show who makes them: [`BearerToken`], [`JwtTokenFile`], or a type of
+//! one's own. All calls of a channel have those of its [`ChannelCredentials`], one call may have
+//! [further ones](crate::Request::with_call_credentials). They are asked for each attempt of a call, when it has its
+//! connection and may take their time; what they say goes over connections alone that are as secure as they require. A
+//! call ends with UNAUTHENTICATED otherwise, and a plaintext channel with such credentials is not even built.
+//!
+#![cfg_attr(feature = "tls", doc = "```")]
+#![cfg_attr(not(feature = "tls"), doc = "```ignore")]
+//! use lariat::credentials::{BearerToken, ChannelCredentials, ClientTls};
+//! use lariat::{Channel, Request};
+//!
+//! let tls = ChannelCredentials::tls(ClientTls::new());
+//! let channel = Channel::builder("dns:///greeter.example")
+//!     .credentials(tls.with_call_credentials(BearerToken::new("a-token-of-this-program")))
+//!     .build()?;
+//! // On behalf of somebody else; the channel's token goes with it, too.
+//! let request = Request::new("hello").with_call_credentials(BearerToken::new("a-token-of-a-user"));
+//!
+//! let error = Channel::builder("dns:///greeter.example")
+//!     .credentials(ChannelCredentials::plaintext().with_call_credentials(BearerToken::new("a-token")))
+//!     .build()
+//!     .unwrap_err();
+//! assert!(error.to_string().contains("they require privacy and integrity, and the channel is plaintext"), "{error}");
+//! # Ok::<(), lariat::Error>(())
+//! ```
+//!
+//! A server's interceptor or handler reads what came from [`Request::metadata`](crate::Request::metadata), and who is
+//! at the other end of the connection from [`Request::peer`](crate::Request::peer).
 
 mod bearer;
 mod channel;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::SignatureScheme;
@@ -10,9 +10,10 @@ use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::ServerName;
 
+use super::configured::{Configured, Parts, unusable};
 use super::verifier::{CustomVerifier, Judge};
 use super::versions::Versions;
-use super::{CRYPTO, Identity, PresentedCertificates, Provider, RevocationLists, RootCertificates, is_same};
+use super::{CRYPTO, Identity, PresentedCertificates, Provider, RevocationLists, RootCertificates};
 use crate::error::CredentialsError;
 use crate::net::{ALPN, Security, TlsStream, TlsVersion, host_of};
 
@@ -114,23 +115,12 @@ impl fmt::Debug for ClientTls {
 /// What is made of a [`ClientTls`], anew whenever one of its providers brings something new.
 pub(in crate::credentials) struct ClientConfigs {
     tls: ClientTls,
-    made: Mutex<Option<Made>>,
-}
-
-struct Made {
-    parts: Parts,
-    config: Arc<ClientConfig>,
-}
-
-struct Parts {
-    roots: Option<Arc<RootCertificates>>,
-    identity: Option<Arc<Identity>>,
-    revocation: Option<Arc<RevocationLists>>,
+    made: Configured<ClientConfig>,
 }
 
 impl ClientConfigs {
     pub(in crate::credentials) fn new(tls: ClientTls) -> Self {
-        ClientConfigs { tls, made: Mutex::new(None) }
+        ClientConfigs { tls, made: Configured::new() }
     }
 
     pub(in crate::credentials) fn server_name(&self) -> Option<&str> {
@@ -157,25 +147,13 @@ impl ClientConfigs {
             identity: identity.as_ref().map(Provider::current),
             revocation: revocation.as_ref().map(Provider::current),
         };
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*made {
-            Some(made) if made.parts.are_same(&parts) => Ok(Arc::clone(&made.config)),
-            _ => {
-                // Sessions are not taken over: what they rest on may be trusted no more.
-                let config = Arc::new(self.make(&parts)?);
-                *made = Some(Made { parts, config: Arc::clone(&config) });
-                Ok(config)
-            }
-        }
+        self.made.current(parts, |parts| self.make(parts))
     }
 
     fn make(&self, parts: &Parts) -> Result<ClientConfig, CredentialsError> {
-        let unusable = |error: &dyn fmt::Display| {
-            CredentialsError::new("the TLS configuration", error.to_string(), "change what it names")
-        };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&CRYPTO))
             .with_protocol_versions(&self.tls.versions.supported()?)
-            .map_err(|error| unusable(&error))?;
+            .map_err(unusable)?;
         let builder = match &self.tls.judge {
             Some(judge) => {
                 let verifier = CustomVerifier { judge: Arc::clone(judge) };
@@ -191,7 +169,7 @@ impl ClientConfigs {
                     .with_crls(lists)
                     .allow_unknown_revocation_status()
                     .build()
-                    .map_err(|error| unusable(&error))?;
+                    .map_err(unusable)?;
                 builder.with_webpki_verifier(verifier)
             }
         };
@@ -207,14 +185,6 @@ impl ClientConfigs {
             false => Resumption::in_memory_sessions(SESSIONS),
         };
         Ok(config)
-    }
-}
-
-impl Parts {
-    fn are_same(&self, other: &Parts) -> bool {
-        is_same(&self.roots, &other.roots)
-            && is_same(&self.identity, &other.identity)
-            && is_same(&self.revocation, &other.revocation)
     }
 }
 

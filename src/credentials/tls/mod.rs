@@ -3,6 +3,7 @@
 //! The cryptography is ring's: of rustls' two providers it is the one that needs neither CMake nor minutes to build.
 
 mod client;
+mod configured;
 mod identity;
 mod pem;
 mod provider;
@@ -27,12 +28,3 @@ use std::sync::{Arc, LazyLock};
 use rustls::crypto::{CryptoProvider, ring};
 
 static CRYPTO: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
-
-/// Whether a value that a [`Provider`] may bring anew is still the one that something was made of.
-fn is_same<T>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        (None, None) => true,
-        _ => false,
-    }
-}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -11,9 +11,10 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
+use super::configured::{Configured, Parts, unusable};
 use super::verifier::{CustomVerifier, Judge};
 use super::versions::Versions;
-use super::{CRYPTO, Identity, PresentedCertificates, Provider, RevocationLists, RootCertificates, is_same};
+use super::{CRYPTO, Identity, PresentedCertificates, Provider, RevocationLists, RootCertificates};
 use crate::error::CredentialsError;
 use crate::net::{ALPN, FailureHook, PeerAddress, Security, TlsStream, TlsVersion};
 
@@ -153,23 +154,12 @@ impl fmt::Debug for ServerTls {
 /// What is made of a [`ServerTls`], anew whenever one of its providers brings something new.
 pub(in crate::credentials) struct ServerConfigs {
     tls: ServerTls,
-    made: Mutex<Option<Made>>,
-}
-
-struct Made {
-    parts: Parts,
-    config: Arc<ServerConfig>,
-}
-
-struct Parts {
-    identity: Option<Arc<Identity>>,
-    roots: Option<Arc<RootCertificates>>,
-    revocation: Option<Arc<RevocationLists>>,
+    made: Configured<ServerConfig>,
 }
 
 impl ServerConfigs {
     pub(in crate::credentials) fn new(tls: ServerTls) -> Self {
-        ServerConfigs { tls, made: Mutex::new(None) }
+        ServerConfigs { tls, made: Configured::new() }
     }
 
     /// A handshake with a client.
@@ -192,25 +182,13 @@ impl ServerConfigs {
             },
             revocation: self.tls.revocation.as_ref().map(Provider::current),
         };
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*made {
-            Some(made) if made.parts.are_same(&parts) => Ok(Arc::clone(&made.config)),
-            _ => {
-                // Tickets are not taken over: what they rest on may be trusted no more.
-                let config = Arc::new(self.make(&parts)?);
-                *made = Some(Made { parts, config: Arc::clone(&config) });
-                Ok(config)
-            }
-        }
+        self.made.current(parts, |parts| self.make(parts))
     }
 
     fn make(&self, parts: &Parts) -> Result<ServerConfig, CredentialsError> {
-        let unusable = |error: &dyn fmt::Display| {
-            CredentialsError::new("the TLS configuration", error.to_string(), "change what it names")
-        };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&CRYPTO))
             .with_protocol_versions(&self.tls.versions.supported()?)
-            .map_err(|error| unusable(&error))?;
+            .map_err(unusable)?;
         let verifier: Arc<dyn ClientCertVerifier> = match (&self.tls.clients, &parts.roots) {
             (Clients::Known { required, .. }, Some(roots)) => {
                 let lists = parts.revocation.iter().flat_map(|lists| lists.lists.iter().cloned());
@@ -221,7 +199,7 @@ impl ServerConfigs {
                 .with_crls(lists)
                 .allow_unknown_revocation_status();
                 let builder = if *required { builder } else { builder.allow_unauthenticated() };
-                builder.build().map_err(|error| unusable(&error))?
+                builder.build().map_err(unusable)?
             }
             (Clients::Judged(judge), _) => Arc::new(CustomVerifier { judge: Arc::clone(judge) }),
             _ => WebPkiClientVerifier::no_client_auth(),
@@ -230,24 +208,16 @@ impl ServerConfigs {
         let mut config = match (&self.tls.identity, &parts.identity) {
             (Source::ByName(choose), _) => builder.with_cert_resolver(Arc::new(ByName(Arc::clone(choose)))),
             (_, Some(identity)) => builder.with_cert_resolver(Arc::new(One(Arc::clone(&identity.key)))),
-            (_, None) => return Err(unusable(&"it has no certificate")),
+            (_, None) => return Err(unusable("it has no certificate")),
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         if self.tls.without_resumption {
             config.send_tls13_tickets = 0;
         } else {
-            config.ticketer = Ticketer::new().map_err(|error| unusable(&error))?;
+            config.ticketer = Ticketer::new().map_err(unusable)?;
         }
         Ok(config)
-    }
-}
-
-impl Parts {
-    fn are_same(&self, other: &Parts) -> bool {
-        is_same(&self.identity, &other.identity)
-            && is_same(&self.roots, &other.roots)
-            && is_same(&self.revocation, &other.revocation)
     }
 }
 

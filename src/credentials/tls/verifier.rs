@@ -103,7 +103,7 @@ impl ClientCertVerifier for CustomVerifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signed, &CRYPTO.signature_verification_algorithms)
+        ServerCertVerifier::verify_tls12_signature(self, message, cert, signed)
     }
 
     fn verify_tls13_signature(
@@ -112,11 +112,11 @@ impl ClientCertVerifier for CustomVerifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signed, &CRYPTO.signature_verification_algorithms)
+        ServerCertVerifier::verify_tls13_signature(self, message, cert, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        CRYPTO.signature_verification_algorithms.supported_schemes()
+        ServerCertVerifier::supported_verify_schemes(self)
     }
 }
 
