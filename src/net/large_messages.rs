@@ -11,7 +11,7 @@ use bytes::Bytes;
 /// Messages from this size on are remembered. For smaller ones the allocator does well.
 const MIN_SIZE: usize = 64 * 1024;
 /// Octets that one loop remembers at most, in use or not: a few messages of one MiB on their way through their reader.
-const MAX_HELD: usize = 8 * 1024 * 1024;
+const MAX_HELD: usize = 4 * 1024 * 1024;
 /// How long a loop remembers messages without a new one.
 pub(super) const FORGET_AFTER: Duration = Duration::from_secs(1);
 
