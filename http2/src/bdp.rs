@@ -5,9 +5,10 @@
 //! becomes twice the sample. It never shrinks.
 //!
 //! Unlike there, a sample is begun only when enough has arrived lately to tell anything, so that connections with
-//! little traffic carry no PINGs. And a sample whose PING took longer than the quickest one counts as much less: the
-//! difference was spent in queues on the way, most of all in those before a receiver that is the slower side. A larger
-//! window would lengthen them and everything that waits behind them, and bring nothing.
+//! little traffic carry no PINGs, and after samples that raised nothing only when more has: each PING and each answer
+//! may be a packet and a wake-up of its own. And a sample whose PING took longer than the quickest one counts as much
+//! less: the difference was spent in queues on the way, most of all in those before a receiver that is the slower side.
+//! A larger window would lengthen them and everything that waits behind them, and bring nothing.
 
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub(crate) struct BdpEstimator {
     samples: u32,
     /// The best bandwidth seen, in octets per second.
     best_bandwidth: f64,
+    /// Samples since the estimate was raised, up to `MAX_DOUBLINGS`.
+    in_vain: u32,
 }
 
 impl BdpEstimator {
@@ -50,6 +53,9 @@ impl BdpEstimator {
     /// The part of the estimate that must have arrived within [`Self::LATELY`] before a sample is begun.
     const BUSY: u32 = 8;
     const LATELY: Duration = Duration::from_secs(1);
+    /// How often that part doubles, and the time with it, with samples that raise nothing: up to four times the
+    /// estimate.
+    const MAX_DOUBLINGS: u32 = 5;
     /// Round trips below this can't be told from none.
     const SHORTEST_ROUND_TRIP: f64 = 1e-6;
 
@@ -65,6 +71,7 @@ impl BdpEstimator {
             round_trip: 0.0,
             samples: 0,
             best_bandwidth: 0.0,
+            in_vain: 0,
         }
     }
 
@@ -80,11 +87,11 @@ impl BdpEstimator {
             return false;
         }
         self.arrived = self.arrived.saturating_add(octets);
-        self.arrived >= self.estimate / Self::BUSY && self.begin(now, octets)
+        self.arrived >= (self.estimate / Self::BUSY) << self.in_vain && self.begin(now, octets)
     }
 
     fn begin(&mut self, now: Instant, octets: u32) -> bool {
-        let lately = now.saturating_duration_since(self.since) <= Self::LATELY;
+        let lately = now.saturating_duration_since(self.since) <= Self::LATELY * (1 << self.in_vain);
         self.since = now;
         self.arrived = 0;
         if lately {
@@ -97,6 +104,12 @@ impl BdpEstimator {
     /// The answer to the PING came; the new estimate if it has grown.
     pub(crate) fn handle_answer(&mut self, now: Instant) -> Option<u32> {
         let sent = self.sent.take()?;
+        let grown = self.take_sample(now, sent);
+        self.in_vain = if grown.is_some() { 0 } else { Self::MAX_DOUBLINGS.min(self.in_vain + 1) };
+        grown
+    }
+
+    fn take_sample(&mut self, now: Instant, sent: Instant) -> Option<u32> {
         self.since = now;
         let round_trip = now.saturating_duration_since(sent).as_secs_f64().max(Self::SHORTEST_ROUND_TRIP);
         self.shortest_round_trip = self.shortest_round_trip.min(round_trip);
@@ -178,6 +191,30 @@ mod tests {
             now += Duration::from_millis(200);
             assert!(!bdp.handle_data(now, 100));
         }
+    }
+
+    #[test]
+    fn a_path_that_holds_no_more_is_asked_rarely_until_it_does() {
+        let mut now = Instant::now();
+        let mut bdp = BdpEstimator::new(WINDOW, now);
+        let mut octets_between = Vec::new();
+        for _ in 0..8 {
+            let mut octets = 1024;
+            while !bdp.handle_data(now, 1024) {
+                octets += 1024;
+            }
+            octets_between.push(octets);
+            now += Duration::from_millis(1);
+            assert_eq!(bdp.handle_answer(now), None);
+        }
+        assert_eq!(
+            octets_between,
+            [1, 2, 4, 8, 16, 32, 32, 32].map(|part| part * WINDOW / BdpEstimator::BUSY)
+        );
+        while !bdp.handle_data(now, 1024) {}
+        bdp.handle_data(now, WINDOW as usize);
+        assert!(bdp.handle_answer(now + Duration::from_millis(1)).is_some());
+        assert!(bdp.handle_data(now, (WINDOW / 2) as usize), "it may hold still more");
     }
 
     #[test]
