@@ -184,11 +184,9 @@ impl EventLoop {
 
     /// Waits for something to do, and does it.
     fn turn(&mut self, thread: &EnteredThread) {
-        if thread.has_notes() {
-            // What the future of `block_on` has just asked for leaves before the loop sleeps.
-            self.handle_notes(thread);
-            self.finish_touched();
-        }
+        // What the future of `block_on` has just asked for leaves before the loop sleeps.
+        self.handle_notes(thread);
+        self.finish_touched();
         self.parts.handle.counters().turns.add(1);
         let polled = self.wait_for_events(thread);
         self.mailbox.wake_up();
@@ -202,7 +200,10 @@ impl EventLoop {
         self.handle_timers();
         self.handle_messages(thread);
         self.handle_notes(thread);
-        self.finish_touched();
+        if !thread.is_main_woken() {
+            self.finish_touched();
+        }
+        // Else the future of `block_on` comes first: what it answers is written together with the rest.
     }
 
     /// Polls once if there is something to do already. Otherwise until there is: at first without sleeping, if the loop

@@ -339,6 +339,12 @@ impl EnteredThread {
         self.has_notes() && self.update(|local| std::mem::take(&mut local.main)) == Some(true)
     }
 
+    /// Whether the future of `block_on` is to be polled.
+    #[inline]
+    pub(super) fn is_main_woken(&self) -> bool {
+        self.has_notes() && self.update(|local| local.main) == Some(true)
+    }
+
     pub(super) fn set_main(&self) {
         self.update(|local| local.main = true);
     }
