@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -87,6 +88,9 @@ pub(crate) fn decode<T>(
 
 pub(crate) struct InboundStream<T> {
     state: Mutex<State<T>>,
+    /// The user wants no more. Set under the lock of the state, so that no message is added behind it; the session
+    /// looks with each message, without the lock.
+    abandoned: AtomicBool,
     decode: fn(Payload<'_>) -> Result<T, Status>,
 }
 
@@ -95,7 +99,6 @@ struct State<T> {
     headers: Option<Metadata>,
     end: Option<Result<Metadata, Status>>,
     consumed: usize,
-    abandoned: bool,
     reader: Option<Waker>,
     carrier: Option<Carrier>,
     /// On a client: who is at the other end.
@@ -111,14 +114,17 @@ impl<T> Inbound<T> {
             headers: None,
             end: None,
             consumed: 0,
-            abandoned: false,
             reader: None,
             carrier: link.map(Carrier::from),
             peer: None,
             answered: false,
         };
         Inbound {
-            stream: Arc::new(InboundStream { state: Mutex::new(state), decode: C::decode }),
+            stream: Arc::new(InboundStream {
+                state: Mutex::new(state),
+                abandoned: AtomicBool::new(false),
+                decode: C::decode,
+            }),
             ready: VecDeque::new(),
             consumed: 0,
             was_compressed: false,
@@ -194,7 +200,7 @@ impl<T> Inbound<T> {
             let waiting: usize = state.messages.drain(..).map(|(_, octets)| octets).sum();
             state.consumed += unread + waiting + std::mem::take(&mut self.consumed);
             state.end = Some(Err(status.clone()));
-            state.abandoned = true;
+            self.stream.abandon();
             if let Some(carrier) = &state.carrier {
                 carrier.notify();
             }
@@ -287,7 +293,7 @@ impl<T> Incoming for Inbound<T> {
 impl<T> Drop for Inbound<T> {
     fn drop(&mut self) {
         let mut state = self.stream.lock();
-        state.abandoned = true;
+        self.stream.abandon();
         let unread =
             state.messages.drain(..).chain(self.ready.drain(..)).map(|(_, octets)| octets).sum::<usize>();
         state.consumed += self.consumed + unread;
@@ -328,14 +334,17 @@ impl<T> InboundStream<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The user wants no more; to be called under the lock.
+    fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
     #[inline]
     fn take(&self, payload: Payload<'_>, octets: usize, wrap: fn(T) -> Message<T>) -> Result<(), Status> {
-        let mut state = self.lock();
-        if state.abandoned {
-            state.consumed += octets;
+        if !self.is_wanted() {
+            self.lock().consumed += octets;
             return Ok(());
         }
-        drop(state);
         let message = decode(self.decode, payload)?;
         self.add(wrap(message), octets);
         Ok(())
@@ -343,12 +352,16 @@ impl<T> InboundStream<T> {
 
     fn add(&self, message: Message<T>, octets: usize) {
         self.update(|state| {
-            if state.abandoned {
-                state.consumed += octets;
-            } else {
+            if self.is_wanted() {
                 state.messages.push_back((message, octets));
+            } else {
+                state.consumed += octets;
             }
         });
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.abandoned.load(Ordering::Relaxed)
     }
 
     /// Changes the state and wakes the reader.
@@ -417,7 +430,7 @@ impl<T: Send> Receiver for InboundStream<T> {
             state.peer = Some(peer.clone());
         }
         state.carrier = Some(carrier);
-        !state.abandoned
+        self.is_wanted()
     }
 
     fn handle_peer(&self, peer: &Peer) {
@@ -458,7 +471,7 @@ impl<T: Send> Receiver for InboundStream<T> {
             carrier = state.carrier.take();
             state.messages.clear();
             state.end.get_or_insert(Err(status));
-            state.abandoned = true;
+            self.abandon();
         });
         if let Some(carrier) = carrier {
             carrier.notify();
@@ -470,6 +483,6 @@ impl<T: Send> Receiver for InboundStream<T> {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.lock().abandoned
+        !self.is_wanted()
     }
 }
