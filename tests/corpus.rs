@@ -70,6 +70,12 @@ fn every_compressed_message_is_inflated_or_refused() {
     replay("rpc_decompress", fuzz::decompress);
 }
 
+#[cfg(feature = "dns-client")]
+#[test]
+fn every_answer_of_a_dns_server_is_read_or_refused() {
+    replay("dns_answer", client::fuzz::dns_answer);
+}
+
 #[cfg(feature = "etcd")]
 #[test]
 fn every_value_of_etcd_is_read_or_refused() {

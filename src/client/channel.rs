@@ -14,7 +14,7 @@ use super::backoff::{BackoffConfig, LONGEST_WAIT};
 use super::balancer::{self, BalancerBuilder};
 use super::connectivity::ConnectivityState;
 use super::control::{Control, ControlTask, Input, Plan};
-use super::core::{Config, Core, MAX_CONNECTIONS_PER_SUBCHANNEL};
+use super::core::{Config, Core, MAX_CONNECTIONS_PER_SUBCHANNEL, MIN_RESOLUTION_INTERVAL};
 use super::dialer::{Dialer, HttpProxy};
 use super::interception::{self, Wire};
 use super::method::Method;
@@ -92,6 +92,7 @@ pub struct ChannelBuilder {
     ignore_resolver_config: bool,
     health_checking: bool,
     refresh_interval: Option<Duration>,
+    min_resolution_interval: Duration,
     max_connections_per_subchannel: u32,
     dialer: Option<Arc<dyn Dialer>>,
     proxy_from_environment: bool,
@@ -122,6 +123,7 @@ impl Channel {
             ignore_resolver_config: false,
             health_checking: true,
             refresh_interval: None,
+            min_resolution_interval: MIN_RESOLUTION_INTERVAL,
             max_connections_per_subchannel: MAX_CONNECTIONS_PER_SUBCHANNEL,
             dialer: None,
             proxy_from_environment: false,
@@ -634,9 +636,16 @@ impl ChannelBuilder {
     }
 
     /// Asks the resolver again this long after each answer, though no connection was lost: for names whose backends
-    /// grow in number while all connections hold, as those of Kubernetes do. At least 30 s. Default: never.
+    /// grow in number while all connections hold, as those of Kubernetes do. At least
+    /// [`min_resolution_interval`](Self::min_resolution_interval). Default: never.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh_interval = Some(interval);
+        self
+    }
+
+    /// The least time from one answer of the resolver to the next question. Default: 30 s.
+    pub fn min_resolution_interval(mut self, interval: Duration) -> Self {
+        self.min_resolution_interval = interval;
         self
     }
 
@@ -733,6 +742,7 @@ impl ChannelBuilder {
             ignore_resolver_config: self.ignore_resolver_config,
             health_checking: self.health_checking,
             refresh_interval: self.refresh_interval,
+            min_resolution_interval: self.min_resolution_interval,
             max_connections_per_subchannel: self.max_connections_per_subchannel,
             backoff: self.backoff,
             min_connect_timeout: self.min_connect_timeout,

@@ -26,6 +26,12 @@ pub fn target(data: &[u8]) {
     }
 }
 
+/// What a DNS server may send is read within its bounds, or refused.
+#[cfg(feature = "dns-client")]
+pub fn dns_answer(data: &[u8]) {
+    super::resolver::dns_answer(data);
+}
+
 /// Any text is a service config or an error that says what must be. What was read has sense, and any path can be looked
 /// up in it.
 pub fn service_config(data: &[u8]) {

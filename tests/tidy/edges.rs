@@ -42,7 +42,7 @@ const PARTS: [Part; 11] = [
     Part {
         name: "client",
         parts: SIDE,
-        packages: &["base64", "bytes", "prost", "serde_json", "slab", "xxhash_rust"],
+        packages: &["base64", "bytes", "domain", "prost", "serde_json", "slab", "xxhash_rust"],
     },
     Part { name: "server", parts: SIDE, packages: &["bytes", "slab"] },
     Part {
@@ -73,6 +73,7 @@ const CRATES: [(&str, &[&str]); 9] = [
             "bytes",
             "core_affinity",
             "crossbeam-channel",
+            "domain",
             "flate2",
             "lariat-frame",
             "lariat-http2",

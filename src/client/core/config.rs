@@ -11,6 +11,9 @@ use std::time::Duration;
 /// otherwise (gRFC A105): else it could use up the descriptors of its clients.
 pub(crate) const MAX_CONNECTIONS_PER_SUBCHANNEL: u32 = 10;
 
+/// So often a resolver is asked at most, unless the channel's builder says otherwise, while it has answers.
+pub(crate) const MIN_RESOLUTION_INTERVAL: Duration = Duration::from_secs(30);
+
 /// What the control plane is configured with.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -50,7 +53,7 @@ impl Config {
             backoff: BackoffConfig::default(),
             min_connect_timeout: Duration::from_secs(20),
             idle_timeout: Some(Duration::from_secs(30 * 60)),
-            min_resolution_interval: Duration::from_secs(30),
+            min_resolution_interval: MIN_RESOLUTION_INTERVAL,
             refresh_interval: None,
             resolution_timeout: Duration::from_secs(30),
             max_connections_per_subchannel: MAX_CONNECTIONS_PER_SUBCHANNEL,

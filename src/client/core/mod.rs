@@ -11,7 +11,7 @@ mod plane;
 mod tests;
 
 pub(crate) use action::Action;
-pub(crate) use config::{Config, MAX_CONNECTIONS_PER_SUBCHANNEL};
+pub(crate) use config::{Config, MAX_CONNECTIONS_PER_SUBCHANNEL, MIN_RESOLUTION_INTERVAL};
 
 use super::balancer::{Balancer, Controller, GracefulSwitch, PolicyConfig, Update};
 use super::call_config::CallConfigs;

@@ -130,6 +130,8 @@ pub(crate) mod schedule;
 mod unix;
 
 pub use dns::Dns;
+#[cfg(feature = "dns-client")]
+pub(crate) use dns::fuzz::answer as dns_answer;
 pub use ip::{Ipv4, Ipv6};
 pub use manual::Manual;
 pub use passthrough::Passthrough;
@@ -289,7 +291,7 @@ pub struct Registry(Vec<Arc<dyn ResolverBuilder>>);
 impl Default for Registry {
     fn default() -> Self {
         Registry(vec![
-            Arc::new(Dns),
+            Arc::new(Dns::new()),
             Arc::new(Passthrough),
             Arc::new(Ipv4),
             Arc::new(Ipv6),
@@ -341,6 +343,11 @@ impl fmt::Debug for Registry {
 
 /// Rejects the parts of a target that mean something to other resolvers only.
 fn require_bare(target: &Target, authority_advice: &str) -> Result<(), TargetError> {
+    require_no_authority(target, authority_advice)?;
+    require_no_query(target)
+}
+
+fn require_no_authority(target: &Target, authority_advice: &str) -> Result<(), TargetError> {
     if !target.authority.is_empty() {
         let why = format!(
             "it has an authority, \"{}\", which \"{}\" does not use",
@@ -348,6 +355,10 @@ fn require_bare(target: &Target, authority_advice: &str) -> Result<(), TargetErr
         );
         return Err(TargetError::new(target, why, authority_advice));
     }
+    Ok(())
+}
+
+fn require_no_query(target: &Target) -> Result<(), TargetError> {
     if !target.query.is_empty() {
         let why = format!("it has a query, and \"{}\" has no parameters", target.scheme);
         return Err(TargetError::new(

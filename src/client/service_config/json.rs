@@ -35,6 +35,11 @@ impl<'a> Json<'a> {
         Json { value, path: String::new() }
     }
 
+    #[cfg(feature = "dns-client")]
+    pub(crate) fn value(&self) -> &'a Value {
+        self.value
+    }
+
     /// The way to this value from the root of the document, as in `methodConfig[0].timeout`.
     pub fn path(&self) -> &str {
         &self.path

@@ -1,7 +1,21 @@
-//! `dns:[//authority/]host[:port]`: names are looked up by the system's resolver, addresses taken as they are.
+//! `dns:[//server[:port]/]host[:port]`: names are looked up by the system's resolver, or by a certain DNS server;
+//! addresses are taken as they are.
 
+#[cfg(feature = "dns-client")]
+mod answer;
+#[cfg(feature = "dns-client")]
+mod direct;
+#[cfg(feature = "dns-client")]
+pub(crate) mod fuzz;
+#[cfg(feature = "dns-client")]
+mod server;
+#[cfg(feature = "dns-client")]
+mod txt_config;
+
+#[cfg(not(feature = "dns-client"))]
+use super::require_no_authority;
 use super::{
-    Fixed, Resolution, ResolutionSender, ResolveError, Resolver, ResolverBuilder, Work, require_bare,
+    Fixed, Resolution, ResolutionSender, ResolveError, Resolver, ResolverBuilder, Work, require_no_query,
 };
 use crate::client::target::{Target, TargetError};
 use crate::net::Address;
@@ -11,8 +25,50 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 pub(super) const DEFAULT_PORT: u16 = 443;
 
 /// Targets that are host names or IP addresses, with or without a port.
-#[derive(Clone, Copy, Debug)]
-pub struct Dns;
+///
+/// With the feature `dns-client` a target may name the DNS server to ask, as in `dns://192.0.2.53/greeter.example.com`
+/// (port 53 unless it says otherwise): for addresses of both families, over UDP, and over TCP where an answer does not
+/// fit into a datagram. And names may have a service config in DNS, if that is wanted: see `service_configs`.
+#[derive(Clone, Debug, Default)]
+pub struct Dns {
+    #[cfg(feature = "dns-client")]
+    options: direct::Options,
+}
+
+impl Dns {
+    /// The resolver that channels have unless they are given another.
+    pub fn new() -> Self {
+        Dns::default()
+    }
+}
+
+#[cfg(feature = "dns-client")]
+impl Dns {
+    /// Looks for a service config, too: in the TXT record of `_grpc_config.<host>`, which is `grpc_config=` and a list
+    /// of choices in JSON (gRFC A2). The first counts whose `clientLanguage` has `rust`, whose `clientHostName` has
+    /// this machine's name, and whose `percentage` this resolver falls into; what is not given holds for all. The
+    /// server is the target's, or else one of `/etc/resolv.conf`. While it does not answer, the service config stays
+    /// what it was.
+    ///
+    /// ```
+    /// use lariat::Channel;
+    /// use lariat::client::resolver::Dns;
+    ///
+    /// let dns = Dns::new().service_configs();
+    /// let channel = Channel::builder("dns:///greeter.example.com").resolver(dns).plaintext().build()?;
+    /// # Ok::<(), lariat::Error>(())
+    /// ```
+    pub fn service_configs(mut self) -> Self {
+        self.options.service_configs = true;
+        self
+    }
+
+    /// How long a DNS server has for an answer, which it is asked for twice. Default: 5 s.
+    pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+}
 
 impl ResolverBuilder for Dns {
     fn scheme(&self) -> &str {
@@ -20,14 +76,37 @@ impl ResolverBuilder for Dns {
     }
 
     fn build(&self, target: &Target, _: ResolutionSender) -> Result<Box<dyn Resolver>, TargetError> {
-        let advice =
-            format!("asking a certain DNS server is not supported: write dns:///{}", target.endpoint());
-        require_bare(target, &advice)?;
-        match Host::parse(target.endpoint(), Some(DEFAULT_PORT)) {
-            Ok(host) => Ok(host.into_resolver()),
-            Err(why) => {
-                Err(TargetError::new(target, why, "write dns:///host:port, or [address]:port for IPv6"))
+        require_no_query(target)?;
+        let host = Host::parse(target.endpoint(), Some(DEFAULT_PORT)).map_err(|why| {
+            TargetError::new(target, why, "write dns:///host:port, or [address]:port for IPv6")
+        })?;
+        self.resolver(target, host)
+    }
+}
+
+impl Dns {
+    #[cfg(not(feature = "dns-client"))]
+    fn resolver(&self, target: &Target, host: Host) -> Result<Box<dyn Resolver>, TargetError> {
+        let advice = format!(
+            "asking a certain DNS server takes lariat's feature \"dns-client\"; without it write dns:///{}",
+            target.endpoint()
+        );
+        require_no_authority(target, &advice)?;
+        Ok(host.into_resolver())
+    }
+
+    #[cfg(feature = "dns-client")]
+    fn resolver(&self, target: &Target, host: Host) -> Result<Box<dyn Resolver>, TargetError> {
+        match host {
+            Host::Name { host, port } if !target.authority.is_empty() || self.options.service_configs => {
+                let lookup = direct::DirectLookup::new(&target.authority, host, port, self.options);
+                let lookup = lookup.map_err(|why| {
+                    let why = format!("its authority \"{}\" is no DNS server: {why}", target.authority);
+                    TargetError::new(target, why, "write dns://address:port/host:port, or dns:///host:port")
+                })?;
+                Ok(Box::new(lookup))
             }
+            host => Ok(host.into_resolver()),
         }
     }
 }
@@ -117,13 +196,17 @@ impl Resolver for SystemLookup {
         let (host, port) = (self.host.clone(), self.port);
         Work::Blocking(Box::new(move || {
             let failed = |why: String| ResolveError::new(format!("cannot resolve \"{host}\": {why}"));
-            let found = (host.as_str(), port).to_socket_addrs().map_err(|e| failed(e.to_string()))?;
-            let resolution: Resolution = found.map(Address::Tcp).collect();
-            match resolution.endpoints.is_empty() {
-                true => Err(failed("the name has no address".into())),
-                false => Ok(resolution),
-            }
+            let found = system_addresses(&host, port).map_err(failed)?;
+            Ok(found.into_iter().map(Address::Tcp).collect())
         }))
+    }
+}
+
+fn system_addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let found: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(|error| error.to_string())?.collect();
+    match found.is_empty() {
+        true => Err("the name has no address".into()),
+        false => Ok(found),
     }
 }
 
@@ -180,6 +263,23 @@ mod tests {
         assert!(error.starts_with("cannot resolve \"aaa"), "{error}");
     }
 
+    #[cfg(not(feature = "dns-client"))]
+    #[test]
+    fn a_server_to_ask_takes_a_feature_that_the_error_names() {
+        let error = resolve("dns://8.8.8.8/foo").unwrap_err().to_string();
+        assert!(error.contains("feature \"dns-client\"") && error.contains("write dns:///foo"), "{error}");
+    }
+
+    #[cfg(feature = "dns-client")]
+    #[test]
+    fn an_authority_is_a_server_to_ask() {
+        assert!(matches!(resolve("dns://8.8.8.8/foo"), Ok(Work::Blocking(_))));
+        assert!(matches!(resolve("dns://[2001:db8::1]:53/foo"), Ok(Work::Blocking(_))));
+        assert_eq!(addresses("dns://8.8.8.8/10.0.0.1:80"), ["10.0.0.1:80"]);
+        let error = resolve("dns://8.8.8.8:x/foo").unwrap_err().to_string();
+        assert!(error.contains("its authority \"8.8.8.8:x\" is no DNS server: the port \"x\""), "{error}");
+    }
+
     #[test]
     fn errors_say_what_is_wrong_with_the_endpoint() {
         for (target, part) in [
@@ -192,7 +292,6 @@ mod tests {
             ("dns:///[foo]:80", "\"foo\" is no IPv6 address"),
             ("dns:///[10.0.0.1]:80", "no IPv6 address"),
             ("dns:///foo bar", "cannot contain ' '"),
-            ("dns://8.8.8.8/foo", "write dns:///foo"),
             ("dns:///foo?x", "query"),
         ] {
             let error = resolve(target).unwrap_err().to_string();
