@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use lariat::client::dialer::{Dialed, HttpProxy};
+use lariat::client::dialer::{Dialed, HttpProxy, ProxySettings};
 use lariat::{Address, Channel, Code, Wait};
 use support::*;
 
@@ -101,4 +101,56 @@ fn a_proxy_that_never_ends_its_head_is_given_up() {
     let status = EchoClient::new(channel).unary("x").wait().unwrap_err();
     assert!(status.message().ends_with("the head of its answer is too long"), "{status:?}");
     asked.join().unwrap();
+}
+
+#[test]
+fn a_dns_name_is_left_to_the_proxy_that_the_settings_name() {
+    let server = serve(&Echo::default());
+    let (url, asked) = proxy("HTTP/1.1 200 OK\r\n\r\n", Some(server.local_address().to_string()));
+    let settings = ProxySettings { https_proxy: Some(url), no_proxy: String::new() };
+    // A name that nobody else can resolve, without a port.
+    let channel = Channel::builder("greeter.invalid").proxy(settings).plaintext().build().unwrap();
+    assert_eq!(EchoClient::new(channel).unary("x").wait().unwrap().into_message(), "x");
+    let head = asked.join().unwrap();
+    assert!(
+        head.starts_with("CONNECT greeter.invalid:443 HTTP/1.1\r\nHost: greeter.invalid:443\r\n"),
+        "{head}"
+    );
+}
+
+#[test]
+fn what_the_settings_exempt_is_reached_directly() {
+    let server = serve(&Echo::default());
+    // Nothing listens there.
+    let nowhere = || Some("http://127.0.0.1:1".to_owned());
+    let target = server.local_address().to_string();
+    for (target, no_proxy) in [
+        (target.clone(), ""),
+        (target.replace("127.0.0.1", "localhost"), ""),
+        (format!("passthrough:///{target}"), ""),
+        (format!("ipv4:{target}"), ""),
+    ] {
+        let settings = ProxySettings { https_proxy: nowhere(), no_proxy: no_proxy.to_owned() };
+        let channel = Channel::builder(target).proxy(settings).plaintext().build().unwrap();
+        assert_eq!(EchoClient::new(channel).unary("x").wait().unwrap().into_message(), "x");
+    }
+    let settings = ProxySettings { https_proxy: nowhere(), no_proxy: "other.invalid".to_owned() };
+    // The system's resolver refuses the label by its length, without a question to anybody.
+    let target = format!("{}.invalid", "a".repeat(70));
+    let fails_by = |settings: ProxySettings| {
+        let channel = Channel::builder(&target).proxy(settings).plaintext().build().unwrap();
+        EchoClient::new(channel).unary("x").wait().unwrap_err().message().to_owned()
+    };
+    let failure = fails_by(settings.clone());
+    assert!(failure.contains("127.0.0.1:1: through the HTTP proxy 127.0.0.1:1: "), "{failure}");
+    let failure = fails_by(ProxySettings { no_proxy: ".invalid".to_owned(), ..settings });
+    assert!(failure.contains("cannot resolve \"aaa"), "{failure}");
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_an_error_of_the_channel() {
+    let settings = ProxySettings { https_proxy: Some("socks5://proxy".to_owned()), no_proxy: String::new() };
+    let error = Channel::builder("greeter.invalid").proxy(settings.clone()).plaintext().build().unwrap_err();
+    assert!(error.to_string().contains("without_proxy"), "{error}");
+    Channel::builder("localhost").proxy(settings).plaintext().build().unwrap();
 }

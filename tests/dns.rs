@@ -119,13 +119,14 @@ impl DnsServer {
         Channel::builder(target)
             .resolver(dns.timeout(Duration::from_secs(20)))
             .min_resolution_interval(Duration::from_millis(20))
+            .without_proxy()
             .plaintext()
     }
 
     /// Why calls fail when the name is looked up.
     fn failure(&self, dns: Dns) -> String {
         let target = format!("dns://{}/{HOST}:1", self.address);
-        let channel = Channel::builder(target).resolver(dns).plaintext().build().unwrap();
+        let channel = Channel::builder(target).resolver(dns).without_proxy().plaintext().build().unwrap();
         let status = EchoClient::new(channel).unary("x").wait().unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
         let prefix =

@@ -15,11 +15,11 @@ use super::balancer::{self, BalancerBuilder};
 use super::connectivity::ConnectivityState;
 use super::control::{Control, ControlTask, Input, Plan};
 use super::core::{Config, Core, MAX_CONNECTIONS_PER_SUBCHANNEL, MIN_RESOLUTION_INTERVAL};
-use super::dialer::{Dialer, HttpProxy};
+use super::dialer::{Dialer, ProxySettings, Tunnel};
 use super::interception::{self, Wire};
 use super::method::Method;
 use super::pending::{Body, Call, PendingCall};
-use super::resolver::{Registry, ResolverBuilder};
+use super::resolver::{DEFAULT_PORT, Registry, ResolverBuilder};
 use super::retry::AttemptLimits;
 use super::service_config::ServiceConfig;
 use super::target::Target;
@@ -95,7 +95,8 @@ pub struct ChannelBuilder {
     min_resolution_interval: Duration,
     max_connections_per_subchannel: u32,
     dialer: Option<Arc<dyn Dialer>>,
-    proxy_from_environment: bool,
+    /// `None`: what the environment says.
+    proxy: Option<ProxySettings>,
 }
 
 impl Channel {
@@ -126,7 +127,7 @@ impl Channel {
             min_resolution_interval: MIN_RESOLUTION_INTERVAL,
             max_connections_per_subchannel: MAX_CONNECTIONS_PER_SUBCHANNEL,
             dialer: None,
-            proxy_from_environment: false,
+            proxy: None,
         }
     }
 
@@ -656,11 +657,17 @@ impl ChannelBuilder {
         self
     }
 
-    /// Connects through the HTTP proxy that the environment names ([`HttpProxy::from_environment`]), if the target is a
-    /// DNS name and there is one. Names are resolved here, not by the proxy.
-    pub fn proxy_from_environment(mut self) -> Self {
-        self.proxy_from_environment = true;
+    /// Which HTTP proxy leads to the target, if that is a DNS name or one's address (scheme `dns`) and there is no
+    /// [`dialer`](Self::dialer). The name is resolved by the proxy. Default: what the environment says
+    /// ([`ProxySettings::from_environment`]).
+    pub fn proxy(mut self, settings: ProxySettings) -> Self {
+        self.proxy = Some(settings);
         self
+    }
+
+    /// Connects directly, whatever the environment says of proxies.
+    pub fn without_proxy(self) -> Self {
+        self.proxy(ProxySettings::default())
     }
 
     /// The most connections of one subchannel that a service config may ask for (`maxConnectionsPerSubchannel`, gRFC
@@ -680,8 +687,8 @@ impl ChannelBuilder {
     ///
     /// # Errors
     ///
-    /// When the transport security was not chosen, the credentials cannot be used, or the target or the default service
-    /// config cannot be read.
+    /// When the transport security was not chosen, the credentials cannot be used, or the target, the default service
+    /// config or the URL of the target's proxy cannot be read.
     pub fn build(self) -> Result<Channel, Error> {
         let credentials = self.credentials.ok_or(Error::SecurityNotChosen { what: "channel" })?;
         credentials.check()?;
@@ -709,12 +716,20 @@ impl ChannelBuilder {
                 Arc::clone(&encodings),
             )
         };
-        let proxy = (self.proxy_from_environment && target.scheme == "dns")
-            .then(|| HttpProxy::from_environment(target.endpoint()))
-            .flatten();
+        // Built for its errors: a target that its resolver cannot use is reported here rather than by every call.
+        ControlTask::resolver(&control, &self.registry, &target).map_err(Error::Target)?;
+        let tunnel = match target.scheme == "dns" && self.dialer.is_none() {
+            true => tunnel(self.proxy, &target)?,
+            false => None,
+        };
+        let resolved = match &tunnel {
+            Some(tunnel) => Target::parse(&tunnel.proxy_target(), &self.registry).map_err(Error::Target)?,
+            None => target.clone(),
+        };
         let plan = Plan {
-            dialer: self.dialer.or_else(|| proxy.map(|proxy| Arc::new(proxy) as _)),
+            dialer: self.dialer.or_else(|| tunnel.map(|tunnel| Arc::new(tunnel) as _)),
             target,
+            resolved,
             registry: self.registry,
             http2: Arc::new(self.http2),
             credentials,
@@ -727,8 +742,6 @@ impl ChannelBuilder {
                 credentials: authorization::combine(call_credentials.as_ref(), None),
             },
         };
-        // Built for its errors: a target that its resolver cannot use is reported here rather than by every call.
-        ControlTask::resolver(&control, &plan).map_err(Error::Target)?;
         let default_service_config = match &self.default_service_config {
             Some(json) => ServiceConfig::parse(json, &self.policies).map_err(|error| Error::Option {
                 option: "default_service_config",
@@ -765,6 +778,16 @@ impl ChannelBuilder {
         };
         Ok(Channel { shared: Arc::new(shared) })
     }
+}
+
+/// The way to a target of the scheme `dns`, if it leads through a proxy.
+fn tunnel(settings: Option<ProxySettings>, target: &Target) -> Result<Option<Tunnel>, Error> {
+    let proxy = settings.unwrap_or_else(ProxySettings::from_environment).proxy_for(target.endpoint());
+    let proxy = proxy.map_err(|why| Error::Option {
+        option: "proxy",
+        why: format!("{why}; correct HTTPS_PROXY, or build the channel with without_proxy"),
+    })?;
+    Ok(proxy.map(|proxy| Tunnel::new(proxy, target.endpoint(), DEFAULT_PORT)))
 }
 
 /// A number that differs between channels and processes: the standard library's source of per-map keys.

@@ -328,6 +328,8 @@ impl ResolutionSink for Sink {
 /// What a channel's connections and resolutions are made with.
 pub(super) struct Plan {
     pub(super) target: Target,
+    /// What is resolved: the target, or the proxy that leads to it.
+    pub(super) resolved: Target,
     pub(super) registry: Registry,
     pub(super) http2: Arc<Http2Config>,
     pub(super) credentials: ChannelCredentials,
@@ -384,13 +386,14 @@ impl ControlTask {
         }
     }
 
-    /// A resolver for the plan's target, whose results go to the control plane.
+    /// A resolver for a target, whose results go to the control plane.
     pub(super) fn resolver(
         control: &Arc<Control>,
-        plan: &Plan,
+        registry: &Registry,
+        target: &Target,
     ) -> Result<Box<dyn Resolver>, super::target::TargetError> {
         let sink = Sink { control: Arc::downgrade(control) };
-        plan.registry.build(&plan.target, ResolutionSender::new(Arc::new(sink)))
+        registry.build(target, ResolutionSender::new(Arc::new(sink)))
     }
 
     fn handle_inputs(&mut self, turn: &mut Turn<'_>) {
@@ -508,7 +511,7 @@ impl ControlTask {
 
     fn resolve(&mut self, now: Instant) {
         if self.resolver.is_none() {
-            match Self::resolver(&self.control, &self.plan) {
+            match Self::resolver(&self.control, &self.plan.registry, &self.plan.resolved) {
                 Ok(resolver) => self.resolver = Some(resolver),
                 Err(error) => {
                     return self.core.handle_resolution(now, Err(ResolveError::new(error.to_string())));

@@ -1,5 +1,7 @@
 //! Connections that somebody else makes: a dialer of one's own, and an HTTP proxy.
 //!
+//! A channel whose target is a DNS name honours the environment's proxy by itself: see [`ProxySettings`].
+//!
 //! ```
 //! use std::io;
 //! use std::net::TcpStream;
@@ -22,7 +24,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -84,7 +86,8 @@ impl Dialed {
 }
 
 /// Connects through an HTTP proxy by CONNECT (RFC 9110 §9.3.6), with basic authentication (RFC 7617) if the proxy's URL
-/// has a user. Names are resolved by the channel, so that the proxy is asked for addresses.
+/// has a user. As a dialer it is asked for addresses, since the channel has resolved the names; the proxy of
+/// [`ProxySettings`] is asked for the target's name.
 ///
 /// ```
 /// use lariat::Channel;
@@ -138,13 +141,8 @@ impl HttpProxy {
         Some(HttpProxy { host, credentials })
     }
 
-    /// The proxy that the environment names for this `host[:port]`: that of `HTTPS_PROXY` or `https_proxy`, unless
-    /// `NO_PROXY` or `no_proxy` exempts the host. This machine itself is never reached by a proxy.
-    pub fn from_environment(host: &str) -> Option<HttpProxy> {
-        let variable = |names: [&str; 2]| names.into_iter().find_map(|name| std::env::var(name).ok());
-        let proxy = variable(["HTTPS_PROXY", "https_proxy"])?;
-        let exempt = variable(["NO_PROXY", "no_proxy"]).unwrap_or_default();
-        if is_exempt(host, &exempt) { None } else { HttpProxy::parse(&proxy) }
+    fn failed(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("through the HTTP proxy {}: {error}", self.host))
     }
 
     fn connect(&self, deadline: Instant) -> io::Result<TcpStream> {
@@ -158,8 +156,9 @@ impl HttpProxy {
         Err(last)
     }
 
-    fn ask(&self, stream: &mut TcpStream, address: SocketAddr, deadline: Instant) -> io::Result<()> {
-        let mut request = format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\n");
+    /// Asks for a connection to this `host:port`.
+    fn ask(&self, stream: &mut TcpStream, target: &str, deadline: Instant) -> io::Result<()> {
+        let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
         if let Some(credentials) = &self.credentials {
             request.push_str(&format!("Proxy-Authorization: Basic {credentials}\r\n"));
         }
@@ -196,12 +195,108 @@ impl Dialer for HttpProxy {
         };
         let through = || {
             let mut stream = self.connect(deadline)?;
-            self.ask(&mut stream, *address, deadline)?;
+            self.ask(&mut stream, &address.to_string(), deadline)?;
             Ok(stream.into())
         };
-        through().map_err(|error: io::Error| {
-            io::Error::new(error.kind(), format!("through the HTTP proxy {}: {error}", self.host))
-        })
+        through().map_err(|error: io::Error| self.failed(&error))
+    }
+}
+
+/// Which targets a channel reaches through an HTTP proxy, and which proxy that is. A channel has the environment's
+/// settings unless its builder is given others ([`proxy`](super::ChannelBuilder::proxy),
+/// [`without_proxy`](super::ChannelBuilder::without_proxy)).
+///
+/// ```
+/// use lariat::Channel;
+/// use lariat::client::dialer::ProxySettings;
+///
+/// let settings = ProxySettings {
+///     https_proxy: Some("http://user:secret@proxy.example.com:3128".to_owned()),
+///     no_proxy: ".internal.example.com,10.0.0.0/8".to_owned(),
+/// };
+/// let channel = Channel::builder("dns:///greeter.example.com").proxy(settings).plaintext().build()?;
+/// # Ok::<(), lariat::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// The proxy's URL, for [`HttpProxy::parse`]. `None`: no proxy.
+    pub https_proxy: Option<String>,
+    /// Which hosts are reached directly: `*`, addresses, networks such as `10.0.0.0/8`, and domains, each with a port
+    /// or not, with commas between them. A domain stands for its subdomains, too; with a dot before it for those alone.
+    pub no_proxy: String,
+}
+
+impl ProxySettings {
+    /// What the environment says: `HTTPS_PROXY` and `NO_PROXY`, or these in lower case.
+    pub fn from_environment() -> Self {
+        let variable = |names: [&str; 2]| {
+            names.into_iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.is_empty())
+        };
+        ProxySettings {
+            https_proxy: variable(["HTTPS_PROXY", "https_proxy"]),
+            no_proxy: variable(["NO_PROXY", "no_proxy"]).unwrap_or_default(),
+        }
+    }
+
+    /// The proxy for this `host[:port]`. This machine itself is never reached through one. The error is the reason why
+    /// there is a proxy that cannot be used.
+    pub fn proxy_for(&self, host: &str) -> Result<Option<HttpProxy>, String> {
+        match &self.https_proxy {
+            Some(url) if !is_exempt(host, &self.no_proxy) => match HttpProxy::parse(url) {
+                Some(proxy) => Ok(Some(proxy)),
+                None => Err("the proxy's URL is not http://[user[:password]@]host[:port]".to_owned()),
+            },
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Without the URL, which may have a password in it.
+impl fmt::Debug for ProxySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy = self.https_proxy.as_deref().map(HttpProxy::parse);
+        f.debug_struct("ProxySettings")
+            .field("https_proxy", &proxy)
+            .field("no_proxy", &self.no_proxy)
+            .finish()
+    }
+}
+
+/// Connects to one target through a proxy, which is left to resolve its name. The channel resolves that of the proxy.
+pub(super) struct Tunnel {
+    proxy: HttpProxy,
+    /// `host:port`.
+    target: String,
+}
+
+impl Tunnel {
+    /// `target` is a `host[:port]`.
+    pub(super) fn new(proxy: HttpProxy, target: &str, default_port: u16) -> Self {
+        let target = match split_port(target) {
+            (_, Some(_)) => target.to_owned(),
+            (host, None) if host.contains(':') => format!("[{host}]:{default_port}"),
+            (host, None) => format!("{host}:{default_port}"),
+        };
+        Tunnel { proxy, target }
+    }
+
+    /// Where the proxy is: a target of the scheme `dns`.
+    pub(super) fn proxy_target(&self) -> String {
+        format!("dns:///{}", self.proxy.host)
+    }
+}
+
+impl Dialer for Tunnel {
+    fn dial(&self, address: &Address, deadline: Instant) -> io::Result<Dialed> {
+        let Address::Tcp(address) = address else {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "an HTTP proxy has a TCP address"));
+        };
+        let through = || {
+            let mut stream = TcpStream::connect_timeout(address, left(deadline)?)?;
+            self.proxy.ask(&mut stream, &self.target, deadline)?;
+            Ok(stream.into())
+        };
+        through().map_err(|error: io::Error| self.proxy.failed(&error))
     }
 }
 
@@ -297,6 +392,39 @@ mod tests {
             ["", "http://", "https://proxy", "socks5://proxy", "http://a b", "http://a/b", "http://me@"]
         {
             assert!(HttpProxy::parse(url).is_none(), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_settings_say_which_proxy_leads_to_a_host() {
+        let settings = ProxySettings {
+            https_proxy: Some("http://me:secret@proxy:3128".to_owned()),
+            no_proxy: "example.com".to_owned(),
+        };
+        let proxy = |host: &str| settings.proxy_for(host).unwrap().map(|proxy| proxy.host);
+        assert_eq!(proxy("example.org:80").as_deref(), Some("proxy:3128"));
+        for host in ["example.com", "localhost:80", "127.0.0.1", "[::1]:80"] {
+            assert_eq!(proxy(host), None, "{host}");
+        }
+        assert!(!format!("{settings:?}").contains("secret"));
+        assert!(ProxySettings::default().proxy_for("example.org").unwrap().is_none());
+        let unusable = ProxySettings { https_proxy: Some("socks5://proxy".to_owned()), ..settings };
+        assert!(unusable.proxy_for("example.org").is_err() && unusable.proxy_for("example.com").is_ok());
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_a_port_in_any_case() {
+        let tunnel = |target: &str| Tunnel::new(HttpProxy::parse("proxy").unwrap(), target, 443);
+        assert_eq!(tunnel("a.b").proxy_target(), "dns:///proxy:80");
+        for (target, asked) in [
+            ("a.b", "a.b:443"),
+            ("a.b:80", "a.b:80"),
+            ("192.0.2.1", "192.0.2.1:443"),
+            ("2001:db8::1", "[2001:db8::1]:443"),
+            ("[2001:db8::1]", "[2001:db8::1]:443"),
+            ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+        ] {
+            assert_eq!(tunnel(target).target, asked);
         }
     }
 

@@ -129,6 +129,7 @@ mod passthrough;
 pub(crate) mod schedule;
 mod unix;
 
+pub(crate) use dns::DEFAULT_PORT;
 pub use dns::Dns;
 #[cfg(feature = "dns-client")]
 pub(crate) use dns::fuzz::answer as dns_answer;

@@ -22,7 +22,7 @@ use crate::net::Address;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 
 /// The port of a target that names none: that of HTTPS, as in every gRPC implementation.
-pub(super) const DEFAULT_PORT: u16 = 443;
+pub(crate) const DEFAULT_PORT: u16 = 443;
 
 /// Targets that are host names or IP addresses, with or without a port.
 ///
