@@ -6,40 +6,62 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A set of values with at most one of each type. The empty set, which is the usual one, allocates nothing; a clone
-/// shares the values.
+/// shares the values. Two sets are equal if their values are.
 #[derive(Clone, Default)]
 pub struct Attributes(Option<Arc<Values>>);
 
-type Values = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+type Values = HashMap<TypeId, Arc<dyn Value>>;
+
+/// A value of any type that can be compared.
+trait Value: Any + Send + Sync {
+    fn equals(&self, other: &dyn Any) -> bool;
+}
+
+impl<T: Any + Send + Sync + PartialEq> Value for T {
+    fn equals(&self, other: &dyn Any) -> bool {
+        other.downcast_ref() == Some(self)
+    }
+}
 
 impl Attributes {
     /// The empty set.
     pub const NONE: Attributes = Attributes(None);
 
-    /// Whether both are empty, or one a clone of the other that was not changed since. Two sets that were made one by
-    /// one are never the same.
-    pub fn is_same(&self, other: &Attributes) -> bool {
-        match (&self.0, &other.0) {
-            (None, None) => true,
-            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
-            _ => false,
-        }
-    }
-
     /// Adds a value; an earlier one of the same type is replaced.
-    pub fn insert<T: Any + Send + Sync>(&mut self, value: T) {
+    pub fn insert<T: Any + Send + Sync + PartialEq>(&mut self, value: T) {
         let values = self.0.get_or_insert_default();
         Arc::make_mut(values).insert(TypeId::of::<T>(), Arc::new(value));
     }
 
+    /// Removes the value of this type.
+    pub fn remove<T: Any + Send + Sync + PartialEq>(&mut self) {
+        if let Some(values) = self.0.as_mut().filter(|values| values.contains_key(&TypeId::of::<T>())) {
+            Arc::make_mut(values).remove(&TypeId::of::<T>());
+            self.0.take_if(|values| values.is_empty());
+        }
+    }
+
     /// The value of this type, if there is one.
-    pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.0.as_ref()?.get(&TypeId::of::<T>())?.downcast_ref()
+    pub fn get<T: Any + Send + Sync + PartialEq>(&self) -> Option<&T> {
+        let value: &dyn Any = self.0.as_ref()?.get(&TypeId::of::<T>())?.as_ref();
+        value.downcast_ref()
     }
 
     /// Whether there is no value at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+}
+
+impl PartialEq for Attributes {
+    fn eq(&self, other: &Attributes) -> bool {
+        let (Some(own), Some(others)) = (&self.0, &other.0) else {
+            return self.0.is_none() == other.0.is_none();
+        };
+        let equals = |(id, value): (&TypeId, &Arc<dyn Value>)| {
+            others.get(id).is_some_and(|other| Arc::ptr_eq(value, other) || value.equals(other.as_ref()))
+        };
+        Arc::ptr_eq(own, others) || own.len() == others.len() && own.iter().all(equals)
     }
 }
 
@@ -72,14 +94,31 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_is_the_same_until_it_is_changed() {
+    fn sets_are_equal_if_their_values_are() {
         let mut original = Attributes::default();
-        assert!(original.is_same(&Attributes::NONE));
+        assert!(original == Attributes::NONE);
         original.insert(Weight(1));
-        let mut clone = original.clone();
-        assert!(original.is_same(&clone) && !original.is_same(&Attributes::NONE));
-        clone.insert(Weight(1));
-        assert!(!original.is_same(&clone));
+        assert!(original == original.clone() && original != Attributes::NONE);
+        let mut other = Attributes::default();
+        other.insert(Weight(1));
+        assert!(original == other);
+        other.insert(Zone("a"));
+        assert!(original != other);
+        original.insert(Zone("b"));
+        assert!(original != other);
+        original.insert(Zone("a"));
+        assert!(original == other);
+    }
+
+    #[test]
+    fn a_set_whose_last_value_is_removed_is_empty() {
+        let mut attributes = Attributes::default();
+        attributes.insert(Weight(1));
+        let original = attributes.clone();
+        attributes.remove::<Zone>();
+        assert!(attributes == original);
+        attributes.remove::<Weight>();
+        assert!(attributes.is_empty() && original.get() == Some(&Weight(1)));
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl Endpoint {
 
     /// The same backend with this attribute besides.
     #[must_use]
-    pub fn with_attribute<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+    pub fn with_attribute<T: Send + Sync + PartialEq + 'static>(mut self, value: T) -> Self {
         self.attributes.insert(value);
         self
     }

@@ -166,7 +166,7 @@ mod tests {
         backends.apply(put(same.clone()));
         backends.reset(vec![same]);
         let after = backends.resolution().unwrap().endpoints.remove(0);
-        assert!(before.attributes.is_same(&after.attributes));
+        assert!(before.attributes == after.attributes);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub struct Child {
     state: ConnectivityState,
     picker: Arc<dyn Picker>,
     changed: bool,
+    ignores_resolution_requests: bool,
 }
 
 impl Child {
@@ -37,7 +38,13 @@ impl Child {
             state: ConnectivityState::Connecting,
             picker: queueing(),
             changed: false,
+            ignores_resolution_requests: false,
         }
+    }
+
+    /// Whether what the child asks of the resolver goes no further. At first it is passed on.
+    pub fn ignore_resolution_requests(&mut self, ignore: bool) {
+        self.ignores_resolution_requests = ignore;
     }
 
     /// The state the child published last.
@@ -119,8 +126,11 @@ impl Child {
         controller: &mut dyn Controller,
         call: impl FnOnce(&mut dyn Balancer, &mut dyn Controller),
     ) -> bool {
-        let Child { balancer, subchannels, owned, state, picker, changed } = self;
-        let mut between = Between { parent: controller, subchannels, owned, published: None };
+        let Child { balancer, subchannels, owned, state, picker, changed, ignores_resolution_requests } =
+            self;
+        let ignores_resolution_requests = *ignores_resolution_requests;
+        let mut between =
+            Between { parent: controller, subchannels, owned, ignores_resolution_requests, published: None };
         call(balancer.as_mut(), &mut between);
         let published = between.published;
         *changed = published.is_some();
@@ -145,6 +155,7 @@ struct Between<'a> {
     parent: &'a mut dyn Controller,
     subchannels: &'a mut Vec<SubchannelId>,
     owned: &'a mut HashSet<SubchannelId>,
+    ignores_resolution_requests: bool,
     published: Option<(ConnectivityState, Arc<dyn Picker>)>,
 }
 
@@ -199,6 +210,8 @@ impl Controller for Between<'_> {
     }
 
     fn request_resolution(&mut self) {
-        self.parent.request_resolution();
+        if !self.ignores_resolution_requests {
+            self.parent.request_resolution();
+        }
     }
 }

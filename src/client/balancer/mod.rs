@@ -175,7 +175,7 @@ pub use outlier_detection::{
 };
 pub use pick_first::{PickFirst, PickFirstBuilder, PickFirstConfig};
 pub use policy::{Policy, PolicyConfig, Registry};
-pub use priority::{Priority, PriorityBuilder, PriorityConfig};
+pub use priority::{Priority, PriorityBuilder, PriorityChild, PriorityConfig};
 pub use random_subsetting::{RandomSubsetting, RandomSubsettingBuilder, RandomSubsettingConfig};
 pub use ring_hash::{RingHash, RingHashBuilder, RingHashConfig};
 pub use round_robin::{RoundRobin, RoundRobinBuilder};
@@ -284,7 +284,7 @@ pub trait Controller {
     fn random(&mut self) -> u64;
 
     /// A subchannel to this address: an existing one if another balancer of the channel has one with the
-    /// [same](Attributes::is_same) attributes, else a new one, which is idle. The attributes are those of the endpoint.
+    /// same attributes, else a new one, which is idle. The attributes are those of the endpoint.
     /// Each creation is undone by one [`remove`](Self::remove).
     fn create_subchannel(&mut self, address: Address, attributes: &Attributes) -> SubchannelId;
 

@@ -606,6 +606,9 @@ mod tests {
         let (mut balancer, mut fake) = resolved(&[A, B]);
         fail(&mut balancer, &mut fake, A);
         fail(&mut balancer, &mut fake, B);
+        for address in [A, B] {
+            report(&mut balancer, &mut fake, address, SubchannelState::Idle);
+        }
         fake.log.clear();
         fail(&mut balancer, &mut fake, A);
         fake.did(&["TRANSIENT_FAILURE"]);
@@ -668,7 +671,8 @@ mod tests {
         balancer.handle_resolution(resolution(&[B]), &mut fake).unwrap();
         fake.did(&[&format!("remove {A}"), "CONNECTING", &format!("connect {B}")]);
         // News of it, should any come, changes nothing.
-        fail(&mut balancer, &mut fake, A);
+        let news = SubchannelState::TransientFailure("late".into());
+        balancer.handle_subchannel(fake.id(A), SubchannelEvent::State(news), &mut fake);
         fake.did(&[]);
     }
 

@@ -34,6 +34,7 @@ pub(super) struct Fake {
 struct Entry {
     id: SubchannelId,
     address: Address,
+    attributes: Attributes,
     state: SubchannelState,
     users: usize,
 }
@@ -122,23 +123,37 @@ impl Fake {
         }
     }
 
-    /// Tells the balancer that the latest subchannel for this address has this state.
+    /// Tells the balancer that the latest subchannel for this address has this state, which must be possible.
+    #[track_caller]
     pub(super) fn report(&mut self, balancer: &mut dyn Balancer, address: &str, state: SubchannelState) {
+        use SubchannelState::{Connecting, Idle, Ready, TransientFailure};
         let id = self.id(address);
         let entry = self.subchannels.iter_mut().find(|entry| entry.id == id).unwrap();
+        assert!(entry.users > 0, "{address} was given up");
+        assert!(
+            matches!(
+                (&entry.state, &state),
+                (Connecting, Ready | TransientFailure(_)) | (Ready | TransientFailure(_), Idle)
+            ),
+            "{address} does not go from {:?} to {state:?}",
+            entry.state
+        );
         entry.state = state.clone();
         balancer.handle_subchannel(id, SubchannelEvent::State(state), self);
     }
 
+    #[track_caller]
     pub(super) fn ready(&mut self, balancer: &mut dyn Balancer, address: &str) {
         self.report(balancer, address, SubchannelState::Ready);
     }
 
+    #[track_caller]
     pub(super) fn fail(&mut self, balancer: &mut dyn Balancer, address: &str) {
         let error = format!("{address}: refused").into();
         self.report(balancer, address, SubchannelState::TransientFailure(error));
     }
 
+    #[track_caller]
     pub(super) fn idle(&mut self, balancer: &mut dyn Balancer, address: &str) {
         self.report(balancer, address, SubchannelState::Idle);
     }
@@ -168,14 +183,17 @@ impl Controller for Fake {
     fn random(&mut self) -> u64 {
         self.random.next_u64()
     }
-    fn create_subchannel(&mut self, address: Address, _: &Attributes) -> SubchannelId {
-        let shared = self.subchannels.iter_mut().find(|entry| entry.address == address && entry.users > 0);
-        if let Some(entry) = shared {
+    fn create_subchannel(&mut self, address: Address, attributes: &Attributes) -> SubchannelId {
+        let is_same = |entry: &&mut Entry| {
+            entry.users > 0 && entry.address == address && entry.attributes == *attributes
+        };
+        if let Some(entry) = self.subchannels.iter_mut().find(is_same) {
             entry.users += 1;
             return entry.id;
         }
         let id = SubchannelId::new(self.subchannels.len(), 0);
-        self.subchannels.push(Entry { id, address, state: SubchannelState::Idle, users: 1 });
+        let (attributes, state) = (attributes.clone(), SubchannelState::Idle);
+        self.subchannels.push(Entry { id, address, attributes, state, users: 1 });
         id
     }
     fn state(&self, id: SubchannelId) -> SubchannelState {

@@ -132,7 +132,7 @@ impl Controller for BalancerControl<'_> {
         let known = by_address.entry(address.clone()).or_default();
         for id in known.iter() {
             if let Some(subchannel) = subchannels.get_mut(id.index())
-                && subchannel.attributes().is_same(attributes)
+                && subchannel.attributes() == attributes
             {
                 subchannel.users += 1;
                 return *id;
