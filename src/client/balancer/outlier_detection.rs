@@ -1,6 +1,6 @@
 //! `outlier_detection_experimental`: backends that fail more than the others get no calls for a while (gRFC A50).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,6 +64,13 @@ pub struct FailurePercentage {
     pub request_volume: u32,
 }
 
+impl OutlierDetectionConfig {
+    /// Whether there is anything to compare backends by.
+    fn has_rule(&self) -> bool {
+        self.success_rate.is_some() || self.failure_percentage.is_some()
+    }
+}
+
 impl BalancerBuilder for OutlierDetectionBuilder {
     fn name(&self) -> &str {
         "outlier_detection_experimental"
@@ -123,7 +130,8 @@ pub struct OutlierDetection {
     config: Option<OutlierDetectionConfig>,
     child: Option<Child>,
     watch: Watch,
-    next_interval: Option<Instant>,
+    /// When the interval under way began. `None` while there is no rule by which to compare.
+    interval_start: Option<Instant>,
 }
 
 /// What is known of endpoints and of the child's subchannels.
@@ -177,6 +185,19 @@ impl Watch {
 
     fn ejected(&self) -> usize {
         self.endpoints.iter().filter(|endpoint| endpoint.ejected_at.is_some()).count()
+    }
+
+    /// The subchannels of endpoints that are ejected.
+    fn ejected_subchannels(&self) -> HashSet<SubchannelId> {
+        let ejected = self.subchannels.iter().filter(|(_, subchannel)| self.is_ejected(subchannel));
+        ejected.map(|(id, _)| *id).collect()
+    }
+
+    /// Takes back all, as if none had ever been ejected.
+    fn forget(&mut self) {
+        for endpoint in &mut self.endpoints {
+            (endpoint.ejected_at, endpoint.multiplier) = (None, 0);
+        }
     }
 
     /// Ejects an endpoint, if the dice and the share of those ejected allow it.
@@ -276,10 +297,7 @@ impl OutlierDetection {
 
     fn publish(&self, controller: &mut dyn Controller) {
         let Some(child) = &self.child else { return };
-        let counts = self
-            .config
-            .as_ref()
-            .is_some_and(|config| config.success_rate.is_some() || config.failure_percentage.is_some());
+        let counts = self.config.as_ref().is_some_and(OutlierDetectionConfig::has_rule);
         if !counts || child.state() != ConnectivityState::Ready {
             return controller.publish(child.state(), child.picker().clone());
         }
@@ -294,8 +312,7 @@ impl OutlierDetection {
     /// Compares the endpoints, and tells the child of those whose health that changes.
     fn finish_interval(&mut self, controller: &mut dyn Controller) {
         let Some(config) = self.config.clone() else { return };
-        let before: Vec<bool> =
-            self.watch.endpoints.iter().map(|endpoint| endpoint.ejected_at.is_some()).collect();
+        let before = self.watch.ejected_subchannels();
         let tallies: Vec<(u64, u64)> =
             self.watch.endpoints.iter().map(|endpoint| endpoint.tally.take()).collect();
         if let Some(rule) = &config.success_rate {
@@ -305,24 +322,27 @@ impl OutlierDetection {
             self.watch.by_failure_percentage(&tallies, rule, &config, controller);
         }
         self.watch.forgive(controller.now(), &config);
-        let turned = |place: usize| {
-            before.get(place) != self.watch.endpoints.get(place).map(|e| e.ejected_at.is_some()).as_ref()
-        };
-        let subchannels = self.watch.subchannels.iter();
-        let turned: Vec<SubchannelId> = subchannels
-            .filter(|(_, subchannel)| subchannel.endpoint.is_some_and(turned))
-            .map(|(id, _)| *id)
-            .collect();
+        if self.tell_child(&before, controller) {
+            self.publish(controller);
+        }
+    }
+
+    /// Tells the child which of its subchannels were not ejected before and are now, or the other way round. Whether it
+    /// has published.
+    fn tell_child(&mut self, before: &HashSet<SubchannelId>, controller: &mut dyn Controller) -> bool {
         let mut changed = false;
-        for id in turned {
+        for id in before.symmetric_difference(&self.watch.ejected_subchannels()).copied() {
             let event = SubchannelEvent::Health(self.watch.health(id));
             changed |= self.call(controller, |child, controller| {
                 child.handle_subchannel(id, event, controller);
             });
         }
-        if changed {
-            self.publish(controller);
-        }
+        changed
+    }
+
+    /// When the interval under way ends.
+    fn interval_end(&self) -> Option<Instant> {
+        Some(self.interval_start? + self.config.as_ref()?.interval)
     }
 }
 
@@ -335,6 +355,7 @@ impl Balancer for OutlierDetection {
         let Some(config) = update.config.get::<OutlierDetectionConfig>().cloned() else {
             return Err(BadResolution::new("outlier_detection_experimental needs a configuration"));
         };
+        let before = self.watch.ejected_subchannels();
         let mut old = std::mem::take(&mut self.watch.endpoints);
         for endpoint in &update.endpoints {
             let mut addresses = endpoint.addresses.clone();
@@ -358,12 +379,23 @@ impl Balancer for OutlierDetection {
                 old.remove(&mut Between { parent: controller, watch: &mut self.watch });
             }
         }
-        let interval = config.interval;
+        match (config.has_rule(), self.interval_start) {
+            (true, Some(_)) => {}
+            (true, None) => {
+                self.interval_start = Some(controller.now());
+                for endpoint in &self.watch.endpoints {
+                    endpoint.tally.take();
+                }
+            }
+            (false, _) => {
+                self.interval_start = None;
+                self.watch.forget();
+            }
+        }
         self.config = Some(config);
-        let next = self.next_interval.get_or_insert(controller.now() + interval);
-        *next = (*next).min(controller.now() + interval);
         let mut result = Ok(());
         self.call(controller, |child, controller| result = child.handle_resolution(update, controller));
+        self.tell_child(&before, controller);
         self.publish(controller);
         result
     }
@@ -417,7 +449,7 @@ impl Balancer for OutlierDetection {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let childs = self.child.as_ref().and_then(Child::poll_timeout);
-        childs.into_iter().chain(self.next_interval).min()
+        childs.into_iter().chain(self.interval_end()).min()
     }
 
     fn handle_timeout(&mut self, controller: &mut dyn Controller) {
@@ -429,8 +461,8 @@ impl Balancer for OutlierDetection {
                 self.publish(controller);
             }
         }
-        if self.next_interval.is_some_and(|time| time <= controller.now()) {
-            self.next_interval = self.config.as_ref().map(|config| controller.now() + config.interval);
+        if self.interval_end().is_some_and(|time| time <= controller.now()) {
+            self.interval_start = Some(controller.now());
             self.finish_interval(controller);
         }
     }
@@ -525,18 +557,21 @@ mod tests {
     use super::*;
     use crate::client::picker::CallEnd;
     use crate::rpc::Code;
-    use std::collections::HashSet;
 
     const SIX: [&str; 6] =
         ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80", "10.0.0.5:80", "10.0.0.6:80"];
 
-    fn connected(config: &str) -> (OutlierDetection, Fake) {
+    /// Six backends over which `round_robin` balances.
+    fn six(config: &str) -> Update {
         let text = format!(
             r#"[{{"outlier_detection_experimental": {{{config}, "childPolicy": [{{"round_robin": {{}}}}]}}}}]"#
         );
-        let policy = choose(&text).unwrap();
+        update(&SIX, choose(&text).unwrap().config().clone())
+    }
+
+    fn connected(config: &str) -> (OutlierDetection, Fake) {
         let (mut balancer, mut fake) = (OutlierDetection::default(), Fake::new());
-        balancer.handle_resolution(update(&SIX, policy.config().clone()), &mut fake).unwrap();
+        balancer.handle_resolution(six(config), &mut fake).unwrap();
         SIX.iter().for_each(|address| fake.ready(&mut balancer, address));
         (balancer, fake)
     }
@@ -642,12 +677,52 @@ mod tests {
         let (mut balancer, mut fake) = connected(BY_FAILURES);
         calls(&fake, 120, &[A]);
         fake.pass(&mut balancer, Duration::from_secs(10));
-        let policy = choose(&format!(
-            r#"[{{"outlier_detection_experimental": {{{BY_FAILURES}, "childPolicy": [{{"round_robin": {{}}}}]}}}}]"#
-        ));
-        let config = policy.unwrap().config().clone();
-        balancer.handle_resolution(update(&SIX, config), &mut fake).unwrap();
+        balancer.handle_resolution(six(BY_FAILURES), &mut fake).unwrap();
         assert!(!in_use(&fake).contains(A));
+    }
+
+    #[test]
+    fn when_the_last_rule_is_gone_nothing_is_ejected_or_remembered() {
+        let (mut balancer, mut fake) = connected(BY_FAILURES);
+        calls(&fake, 120, &[A]);
+        fake.pass(&mut balancer, Duration::from_secs(10));
+        assert!(!in_use(&fake).contains(A));
+        balancer.handle_resolution(six(r#""interval": "10s""#), &mut fake).unwrap();
+        assert!(in_use(&fake).contains(A));
+        assert_eq!(balancer.poll_timeout(), None);
+        // Ejected anew it is for the first time, which is thirty seconds.
+        balancer.handle_resolution(six(BY_FAILURES), &mut fake).unwrap();
+        calls(&fake, 120, &[A]);
+        fake.pass(&mut balancer, Duration::from_secs(30));
+        assert!(!in_use(&fake).contains(A));
+        fake.pass(&mut balancer, Duration::from_secs(10));
+        assert!(in_use(&fake).contains(A));
+    }
+
+    #[test]
+    fn another_interval_counts_from_when_the_one_under_way_began() {
+        let (mut balancer, mut fake) = connected(BY_FAILURES);
+        calls(&fake, 120, &[A]);
+        fake.pass(&mut balancer, Duration::from_secs(4));
+        let longer = format!(r#"{BY_FAILURES}, "interval": "20s""#);
+        balancer.handle_resolution(six(&longer), &mut fake).unwrap();
+        fake.pass(&mut balancer, Duration::from_millis(15_999));
+        assert!(in_use(&fake).contains(A));
+        let shorter = format!(r#"{BY_FAILURES}, "interval": "5s""#);
+        balancer.handle_resolution(six(&shorter), &mut fake).unwrap();
+        fake.pass(&mut balancer, Duration::ZERO);
+        assert!(!in_use(&fake).contains(A));
+    }
+
+    #[test]
+    fn a_backend_whose_endpoint_changes_is_not_ejected_any_more() {
+        let (mut balancer, mut fake) = connected(BY_FAILURES);
+        calls(&fake, 120, &[A]);
+        fake.pass(&mut balancer, Duration::from_secs(10));
+        let mut changed = six(BY_FAILURES);
+        changed.endpoints[0].addresses.push(address("10.0.1.1:80"));
+        balancer.handle_resolution(changed, &mut fake).unwrap();
+        assert!(in_use(&fake).contains(A));
     }
 
     #[test]
