@@ -484,6 +484,7 @@ impl ControlTask {
                 }
                 Action::Watch { id, request } => self.watch(id, &request),
                 Action::StopHealthWatch { id } => self.stop_watch(id, WatchKind::Health),
+                Action::StopLoadWatch { id } => self.stop_watch(id, WatchKind::Load),
                 Action::Configure(configs, throttling) => self.configure(configs, throttling),
                 Action::Publish { state, picker } => self.publish(turn, state, picker),
             }

@@ -326,15 +326,20 @@ impl Subchannel {
         (self.wants_health && self.is_ready()).then(|| self.watch_health(service))
     }
 
-    /// Wants a load report this often at least. The stream to open.
-    pub(crate) fn watch_load(&mut self, interval: Duration) -> Option<WatchRequest> {
-        let is_shorter = self.load_interval.is_none_or(|current| interval < current);
-        if !self.is_ready() || !is_shorter {
+    /// Wants a load report this often at least, or none. If that changes anything, the stream to open in the place of
+    /// the one there is; or there is to be none.
+    pub(crate) fn watch_load(&mut self, interval: Option<Duration>) -> Option<Option<WatchRequest>> {
+        let is_more = match (interval, self.load_interval) {
+            (Some(wanted), Some(current)) => wanted < current,
+            (wanted, _) => wanted.is_some(),
+        };
+        // Less is reported only when nobody else can rely on what there is.
+        if !self.is_ready() || interval == self.load_interval || !is_more && self.users > 1 {
             return None;
         }
         self.load_watch.stop();
-        self.load_interval = Some(interval);
-        self.load_watch.start().then_some(WatchRequest::Load(interval))
+        self.load_interval = interval;
+        Some(interval.filter(|_| self.load_watch.start()).map(WatchRequest::Load))
     }
 
     /// What this means for balancers; `None` if the news is of a stream that was given up, or of no interest.

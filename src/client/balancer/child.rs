@@ -201,7 +201,7 @@ impl Controller for Between<'_> {
         self.parent.watch_health(id)
     }
 
-    fn watch_load(&mut self, id: SubchannelId, interval: Duration) {
+    fn watch_load(&mut self, id: SubchannelId, interval: Option<Duration>) {
         self.parent.watch_load(id, interval);
     }
 

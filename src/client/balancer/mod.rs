@@ -304,9 +304,10 @@ pub trait Controller {
     /// is reported.
     fn watch_health(&mut self, id: SubchannelId) -> Health;
 
-    /// Asks the backend of a ready subchannel to report its load this often at least, beside its calls (gRFC A51). It
-    /// must be asked again whenever the subchannel turns ready. Backends that cannot do that report nothing.
-    fn watch_load(&mut self, id: SubchannelId, interval: Duration);
+    /// Asks the backend of a ready subchannel to report its load this often at least, beside its calls (gRFC A51); or,
+    /// with `None`, to report it no more. It must be asked again whenever the subchannel turns ready. Backends that
+    /// cannot do that report nothing. A subchannel that others have, too, goes on to report as often as it does.
+    fn watch_load(&mut self, id: SubchannelId, interval: Option<Duration>);
 
     /// Makes this the state of the channel, and this the picker that all further calls and all waiting ones ask.
     fn publish(&mut self, state: ConnectivityState, picker: Arc<dyn Picker>);

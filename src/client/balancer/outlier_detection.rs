@@ -521,7 +521,7 @@ impl Controller for Between<'_> {
         self.watch.health(id)
     }
 
-    fn watch_load(&mut self, id: SubchannelId, interval: Duration) {
+    fn watch_load(&mut self, id: SubchannelId, interval: Option<Duration>) {
         self.parent.watch_load(id, interval);
     }
 

@@ -36,6 +36,7 @@ struct Entry {
     address: Address,
     attributes: Attributes,
     state: SubchannelState,
+    load_interval: Option<Duration>,
     users: usize,
 }
 
@@ -139,6 +140,7 @@ impl Fake {
             entry.state
         );
         entry.state = state.clone();
+        entry.load_interval = None;
         balancer.handle_subchannel(id, SubchannelEvent::State(state), self);
     }
 
@@ -193,7 +195,8 @@ impl Controller for Fake {
         }
         let id = SubchannelId::new(self.subchannels.len(), 0);
         let (attributes, state) = (attributes.clone(), SubchannelState::Idle);
-        self.subchannels.push(Entry { id, address, attributes, state, users: 1 });
+        let entry = Entry { id, address, attributes, state, load_interval: None, users: 1 };
+        self.subchannels.push(entry);
         id
     }
     fn state(&self, id: SubchannelId) -> SubchannelState {
@@ -221,8 +224,15 @@ impl Controller for Fake {
     fn watch_health(&mut self, _: SubchannelId) -> Health {
         self.health.clone()
     }
-    fn watch_load(&mut self, id: SubchannelId, interval: Duration) {
-        self.log.push(format!("load of {} every {interval:?}", self.address(id)));
+    fn watch_load(&mut self, id: SubchannelId, interval: Option<Duration>) {
+        let entry = self.subchannels.iter_mut().find(|entry| entry.id == id).unwrap();
+        if entry.state == SubchannelState::Ready && entry.load_interval != interval {
+            entry.load_interval = interval;
+            self.log.push(match interval {
+                Some(interval) => format!("load of {} every {interval:?}", entry.address),
+                None => format!("no load of {}", entry.address),
+            });
+        }
     }
     fn publish(&mut self, state: ConnectivityState, picker: Arc<dyn Picker>) {
         self.log.push(state.to_string());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     BadResolution, Balancer, BalancerBuilder, Controller, EndpointSharding, PolicyConfig, Reconnect,
-    Registry, Update,
+    Registry, Shard, Update,
 };
 use crate::client::connectivity::ConnectivityState;
 use crate::client::picker::{CallEnd, CallObserver, Gauge, Pick, PickInfo, Picker, Rotation};
@@ -50,6 +50,13 @@ impl Default for WeightedRoundRobinConfig {
             weight_update_period: Duration::from_secs(1),
             error_utilization_penalty: 1.0,
         }
+    }
+}
+
+impl WeightedRoundRobinConfig {
+    /// How often backends are to report their load beside calls, if they are.
+    fn load_interval(&self) -> Option<Duration> {
+        self.enable_oob_load_report.then_some(self.oob_reporting_period)
     }
 }
 
@@ -193,10 +200,7 @@ impl WeightedRoundRobin {
             if is_ready && !weighing.was_ready {
                 // What it reported before it was lost is not what it is now.
                 weighing.first = None;
-                if self.config.enable_oob_load_report {
-                    let period = self.config.oob_reporting_period;
-                    shard.subchannels().iter().for_each(|id| controller.watch_load(*id, period));
-                }
+                watch_load(shard, self.config.load_interval(), controller);
             }
             weighing.was_ready = is_ready;
             if is_ready {
@@ -224,9 +228,13 @@ impl Balancer for WeightedRoundRobin {
         update: Update,
         controller: &mut dyn Controller,
     ) -> Result<(), BadResolution> {
+        let old = self.config;
         self.config = update.config.get().copied().unwrap_or_default();
         let result = self.endpoints.handle_resolution(update, controller);
         let shards = self.endpoints.shards();
+        if self.config.load_interval() != old.load_interval() {
+            shards.iter().for_each(|shard| watch_load(shard, self.config.load_interval(), controller));
+        }
         self.weights.retain(|key, _| shards.iter().any(|shard| shard.key() == key));
         let penalty = self.config.error_utilization_penalty;
         for shard in shards {
@@ -252,6 +260,9 @@ impl Balancer for WeightedRoundRobin {
         controller: &mut dyn Controller,
     ) {
         if let SubchannelEvent::Load(report) = &event {
+            if !self.config.enable_oob_load_report {
+                return;
+            }
             for shard in self.endpoints.shards().iter().filter(|shard| shard.owns(id)) {
                 if let Some(weighing) = self.weights.get(shard.key()) {
                     weighing.reported.take(report);
@@ -285,6 +296,11 @@ impl Balancer for WeightedRoundRobin {
             self.publish(changed, controller);
         }
     }
+}
+
+/// Has the endpoint's backend report its load this often, or not at all.
+fn watch_load(shard: &Shard, interval: Option<Duration>, controller: &mut dyn Controller) {
+    shard.subchannels().iter().for_each(|id| controller.watch_load(*id, interval));
 }
 
 /// Each weight as a share of the largest, which is [`u16::MAX`]. Empty if there is nothing to weigh.
@@ -460,6 +476,37 @@ mod tests {
         fake.pass(&mut balancer, Duration::from_secs(1));
         let counts = counts(&fake, 400);
         assert!(counts[0].abs_diff(200) <= 2 && counts[1].abs_diff(100) <= 2, "{counts:?}");
+    }
+
+    #[test]
+    fn out_of_band_reports_follow_the_config() {
+        let config = |enable_oob_load_report, seconds| {
+            update(
+                &[A],
+                PolicyConfig::new(WeightedRoundRobinConfig {
+                    enable_oob_load_report,
+                    oob_reporting_period: Duration::from_secs(seconds),
+                    ..WeightedRoundRobinConfig::default()
+                }),
+            )
+        };
+        let (mut balancer, mut fake) = (WeightedRoundRobin::default(), Fake::new());
+        balancer.handle_resolution(config(false, 10), &mut fake).unwrap();
+        fake.ready(&mut balancer, A);
+        fake.log.clear();
+        balancer.handle_resolution(config(true, 10), &mut fake).unwrap();
+        fake.did(&[&format!("load of {A} every 10s"), "READY"]);
+        balancer.handle_resolution(config(true, 60), &mut fake).unwrap();
+        fake.did(&[&format!("load of {A} every 60s"), "READY"]);
+        balancer.handle_resolution(config(true, 60), &mut fake).unwrap();
+        fake.did(&["READY"]);
+        balancer.handle_resolution(config(false, 60), &mut fake).unwrap();
+        fake.did(&[&format!("no load of {A}"), "READY"]);
+        // A report that was on its way counts no more: calls bring them now.
+        let event = SubchannelEvent::Load(Arc::new(report(100.0, 0.5)));
+        balancer.handle_subchannel(fake.id(A), event, &mut fake);
+        assert!(balancer.weights.values().all(|weighing| weighing.reported.weight.take().is_none()));
+        assert!(is_observed(&fake.pick()));
     }
 
     #[test]

@@ -42,6 +42,11 @@ pub(crate) enum Action {
         /// Which one.
         id: ConnectionId,
     },
+    /// Close the stream by which a connection's backend tells its load.
+    StopLoadWatch {
+        /// Which one.
+        id: ConnectionId,
+    },
     /// This is where calls get their config from now on, and what bounds their further attempts.
     Configure(CallConfigs, Option<RetryThrottling>),
     /// This is the state of the channel now, and this the picker for all calls, those that wait included.

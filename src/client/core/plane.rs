@@ -189,11 +189,14 @@ impl Controller for BalancerControl<'_> {
         health
     }
 
-    fn watch_load(&mut self, id: SubchannelId, interval: Duration) {
+    fn watch_load(&mut self, id: SubchannelId, interval: Option<Duration>) {
         let Some(subchannel) = self.plane.subchannel(id) else { return };
-        let request = subchannel.watch_load(interval);
-        let connection = subchannel.watched();
-        self.plane.watch(connection, request);
+        let change = subchannel.watch_load(interval);
+        match (subchannel.watched(), change) {
+            (Some(id), Some(Some(request))) => self.plane.actions.push_back(Action::Watch { id, request }),
+            (Some(id), Some(None)) => self.plane.actions.push_back(Action::StopLoadWatch { id }),
+            (None, _) | (_, None) => {}
+        }
     }
 
     fn publish(&mut self, state: ConnectivityState, picker: Arc<dyn Picker>) {

@@ -157,7 +157,7 @@ impl Balancer for BackendMetricsBalancer {
             self.publish(controller);
         }
         if controller.state(id) == SubchannelState::Ready {
-            controller.watch_load(id, INTERVAL);
+            controller.watch_load(id, Some(INTERVAL));
         }
     }
 

@@ -66,6 +66,7 @@ impl Driver {
                 Action::StopHealthWatch { id } => {
                     format!("stop the health watch of {}", self.address(id))
                 }
+                Action::StopLoadWatch { id } => format!("stop the load watch of {}", self.address(id)),
                 Action::Configure(configs, _) => {
                     self.configs = configs;
                     continue;

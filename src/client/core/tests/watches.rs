@@ -94,3 +94,20 @@ fn load_is_watched_out_of_band_and_reported_to_the_policy() {
     driver.pass(seconds(19));
     driver.did(&[]);
 }
+
+#[test]
+fn a_load_watch_follows_the_service_config() {
+    let config =
+        |fields: &str| format!(r#"{{"loadBalancingConfig": [{{"weighted_round_robin": {{{fields}}}}}]}}"#);
+    let mut driver = Driver::new();
+    driver.demand();
+    driver.resolved_with(&[A], Ok(&config("")));
+    driver.ready(A);
+    driver.log.clear();
+    driver.resolved_with(&[A], Ok(&config(r#""enableOobLoadReport": true"#)));
+    driver.did(&[&format!("watch Load(10s) of {A}"), "READY"]);
+    driver.resolved_with(&[A], Ok(&config(r#""enableOobLoadReport": true, "oobReportingPeriod": "60s""#)));
+    driver.did(&[&format!("watch Load(60s) of {A}"), "READY"]);
+    driver.resolved_with(&[A], Ok(&config("")));
+    driver.did(&[&format!("stop the load watch of {A}"), "READY"]);
+}
