@@ -2,6 +2,7 @@
 
 use super::attributes::Attributes;
 use crate::net::Address;
+use std::sync::Arc;
 
 /// One backend. Several addresses mean several ways to the same server (IPv4 and IPv6, say), not several servers.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,14 @@ impl From<Address> for Endpoint {
         Endpoint::new(vec![address])
     }
 }
+
+/// An attribute of an endpoint, for policies that hash: what stands for the backend in place of its first address, so
+/// that it keeps its calls when its addresses change (gRFC A76). An empty one counts as none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashKey(
+    /// Different for each endpoint of a resolution.
+    pub Arc<str>,
+);
 
 /// An attribute of an endpoint, for policies that can weigh: `ring_hash`, and `pick_first` when it shuffles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use super::{
     Registry, Shard, Update, failing,
 };
 use crate::client::connectivity::ConnectivityState;
+use crate::client::endpoint::{Endpoint, HashKey};
 use crate::client::picker::{Dice, Flag, Pick, PickInfo, Picker};
 use crate::client::resolver::ResolveError;
 use crate::client::service_config::{ConfigError, Json};
@@ -87,8 +88,9 @@ impl BalancerBuilder for RingHashBuilder {
     }
 }
 
-/// Places each endpoint on a ring as often as its [weight](crate::client::endpoint::Weight) says. A call goes to the
-/// first endpoint at or behind its hash; endpoints are connected when they are first needed.
+/// Places each endpoint on a ring as often as its [weight](crate::client::endpoint::Weight) says, by the hash of its
+/// [`HashKey`] or first address. A call goes to the first endpoint at or behind its hash; endpoints are connected when
+/// they are first needed.
 #[derive(Debug)]
 pub struct RingHash {
     endpoints: EndpointSharding,
@@ -192,7 +194,7 @@ fn build_ring(shards: &[Shard], config: &RingHashConfig) -> Vec<Entry> {
     let mut ring = Vec::with_capacity(scale.ceil() as usize);
     let mut target = 0.0;
     for (endpoint, (shard, weight)) in shards.iter().zip(&weights).enumerate() {
-        let name = shard.endpoint().addresses.first().map(|address| address.to_string()).unwrap_or_default();
+        let name = hash_key(shard.endpoint());
         target += scale * weight / sum;
         let mut copy = 0;
         while (ring.len() as f64) < target {
@@ -202,6 +204,14 @@ fn build_ring(shards: &[Shard], config: &RingHashConfig) -> Vec<Entry> {
     }
     ring.sort_unstable();
     ring
+}
+
+/// What is hashed for an endpoint: its [`HashKey`], or else its first address.
+fn hash_key(endpoint: &Endpoint) -> String {
+    match endpoint.attributes.get::<HashKey>() {
+        Some(HashKey(key)) if !key.is_empty() => key.to_string(),
+        _ => endpoint.addresses.first().map(|address| address.to_string()).unwrap_or_default(),
+    }
 }
 
 impl Balancer for RingHash {
@@ -445,10 +455,32 @@ mod tests {
     }
 
     #[test]
-    fn calls_without_a_hash_go_anywhere() {
+    fn calls_without_a_hash_or_with_an_empty_header_go_anywhere() {
         let (_balancer, fake) = connected(&[A, B, C]);
-        let addresses: HashSet<String> = (0..200).map(|_| fake.picked()).collect();
-        assert_eq!(addresses.len(), 3);
+        for metadata in [Metadata::new(), of("")] {
+            let picked = |_| fake.address(fake.pick_with(&metadata).subchannel().unwrap());
+            assert_eq!((0..200).map(picked).collect::<HashSet<String>>().len(), 3);
+        }
+    }
+
+    #[test]
+    fn an_endpoint_with_a_hash_key_keeps_its_calls_when_its_address_changes() {
+        let keyed = |addresses: [&str; 2], keys: [&str; 2]| {
+            let config = RingHashConfig { request_hash_header: Some("user".into()), ..Default::default() };
+            let mut update = update(&addresses, PolicyConfig::new(config));
+            for (endpoint, key) in update.endpoints.iter_mut().zip(keys) {
+                *endpoint = endpoint.clone().with_attribute(HashKey(key.into()));
+            }
+            update
+        };
+        let (mut balancer, mut fake) = (RingHash::default(), Fake::new());
+        balancer.handle_resolution(keyed([A, B], ["one", "two"]), &mut fake).unwrap();
+        let ring = Arc::clone(&balancer.ring);
+        balancer.handle_resolution(keyed([C, A], ["one", "two"]), &mut fake).unwrap();
+        assert_eq!(balancer.ring, ring);
+        // An empty key is none.
+        balancer.handle_resolution(keyed([A, B], ["", ""]), &mut fake).unwrap();
+        assert_eq!(balancer.ring, resolved(&[A, B]).0.ring);
     }
 
     #[test]

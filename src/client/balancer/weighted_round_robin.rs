@@ -24,7 +24,7 @@ const SHORTEST_UPDATE_PERIOD: Duration = Duration::from_millis(100);
 pub struct WeightedRoundRobinBuilder;
 
 /// What `weighted_round_robin` can be configured with.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WeightedRoundRobinConfig {
     /// `enableOobLoadReport`: backends report their load beside calls rather than with each. Default: no.
     pub enable_oob_load_report: bool,
@@ -38,6 +38,11 @@ pub struct WeightedRoundRobinConfig {
     pub weight_update_period: Duration,
     /// `errorUtilizationPenalty`: what the rate of errors adds to the utilization. Default: 1.0.
     pub error_utilization_penalty: f64,
+    /// `metricNamesForComputingUtilization`: the largest of these is the utilization, of which there are
+    /// `application_utilization`, `cpu_utilization`, `mem_utilization`, `named_metrics.` and `utilization.`, the last
+    /// two with the name of a metric behind. Without them, and where a report has none of them, it is the application's
+    /// utilization, or else that of the CPU (gRFC A114). Default: none.
+    pub metric_names_for_computing_utilization: Arc<[String]>,
 }
 
 impl Default for WeightedRoundRobinConfig {
@@ -49,6 +54,7 @@ impl Default for WeightedRoundRobinConfig {
             weight_expiration_period: Duration::from_secs(180),
             weight_update_period: Duration::from_secs(1),
             error_utilization_penalty: 1.0,
+            metric_names_for_computing_utilization: Arc::default(),
         }
     }
 }
@@ -76,6 +82,12 @@ impl BalancerBuilder for WeightedRoundRobinBuilder {
         };
         let oob = config.field("enableOobLoadReport")?;
         let penalty = config.field("errorUtilizationPenalty")?;
+        let mut metric_names = Vec::new();
+        if let Some(names) = config.field("metricNamesForComputingUtilization")? {
+            for name in names.items()? {
+                metric_names.push(name.string()?.to_owned());
+            }
+        }
         Ok(PolicyConfig::new(WeightedRoundRobinConfig {
             enable_oob_load_report: oob.map_or(Ok(false), |oob| oob.boolean())?,
             oob_reporting_period: duration("oobReportingPeriod", default.oob_reporting_period)?,
@@ -84,6 +96,7 @@ impl BalancerBuilder for WeightedRoundRobinBuilder {
             weight_update_period: duration("weightUpdatePeriod", default.weight_update_period)?
                 .max(SHORTEST_UPDATE_PERIOD),
             error_utilization_penalty: penalty.map_or(Ok(1.0), |penalty| penalty.number())?,
+            metric_names_for_computing_utilization: metric_names.into(),
         }))
     }
 
@@ -121,12 +134,19 @@ struct Weighing {
 #[derive(Debug, Default)]
 struct Reported {
     weight: Gauge,
+    formula: Formula,
+}
+
+/// How a report makes a weight.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Formula {
     error_penalty: f64,
+    metric_names: Arc<[String]>,
 }
 
 impl Reported {
     fn take(&self, report: &LoadReport) {
-        if let Some(weight) = weigh(report, self.error_penalty) {
+        if let Some(weight) = self.formula.weigh(report) {
             self.weight.set(weight);
         }
     }
@@ -152,19 +172,42 @@ impl Default for WeightedRoundRobin {
     }
 }
 
-/// The weight that a report gives its backend: calls per second for the utilization they cause. `None` if the report
-/// does not say.
-fn weigh(report: &LoadReport, error_penalty: f64) -> Option<f64> {
-    let utilization = match report.application_utilization {
-        utilization if utilization > 0.0 => utilization,
-        _ => report.cpu_utilization,
-    };
-    let qps = report.rps_fractional;
-    if !(qps > 0.0 && utilization > 0.0) {
-        return None;
+impl Formula {
+    /// The weight that a report gives its backend: calls per second for the utilization they cause. `None` if the
+    /// report does not say.
+    fn weigh(&self, report: &LoadReport) -> Option<f64> {
+        let (qps, utilization) = (report.rps_fractional, self.utilization(report));
+        if !(qps > 0.0 && utilization > 0.0) {
+            return None;
+        }
+        let errors = if report.eps > 0.0 { report.eps / qps * self.error_penalty } else { 0.0 };
+        Some(qps / (utilization + errors)).filter(|weight| weight.is_finite())
     }
-    let errors = if report.eps > 0.0 { report.eps / qps * error_penalty } else { 0.0 };
-    Some(qps / (utilization + errors)).filter(|weight| weight.is_finite())
+
+    fn utilization(&self, report: &LoadReport) -> f64 {
+        let named = self.metric_names.iter().filter_map(|name| metric(report, name));
+        // What is not a number is not above zero, either.
+        let largest = named.filter(|value| *value > 0.0).fold(0.0, f64::max);
+        [largest, report.application_utilization]
+            .into_iter()
+            .find(|value| *value > 0.0)
+            .unwrap_or(report.cpu_utilization)
+    }
+}
+
+/// The metric of this name, if the report has it.
+fn metric(report: &LoadReport, name: &str) -> Option<f64> {
+    match name.split_once('.') {
+        Some(("named_metrics", key)) => report.named_metrics.get(key).copied(),
+        Some(("utilization", key)) => report.utilization.get(key).copied(),
+        Some(_) => None,
+        None => match name {
+            "application_utilization" => Some(report.application_utilization),
+            "cpu_utilization" => Some(report.cpu_utilization),
+            "mem_utilization" => Some(report.mem_utilization),
+            _ => None,
+        },
+    }
 }
 
 impl Weighing {
@@ -228,19 +271,22 @@ impl Balancer for WeightedRoundRobin {
         update: Update,
         controller: &mut dyn Controller,
     ) -> Result<(), BadResolution> {
-        let old = self.config;
-        self.config = update.config.get().copied().unwrap_or_default();
+        let new = update.config.get().cloned().unwrap_or_default();
+        let old = std::mem::replace(&mut self.config, new);
         let result = self.endpoints.handle_resolution(update, controller);
         let shards = self.endpoints.shards();
         if self.config.load_interval() != old.load_interval() {
             shards.iter().for_each(|shard| watch_load(shard, self.config.load_interval(), controller));
         }
         self.weights.retain(|key, _| shards.iter().any(|shard| shard.key() == key));
-        let penalty = self.config.error_utilization_penalty;
+        let formula = Formula {
+            error_penalty: self.config.error_utilization_penalty,
+            metric_names: Arc::clone(&self.config.metric_names_for_computing_utilization),
+        };
         for shard in shards {
             let weighing = self.weights.entry(shard.key().to_vec()).or_default();
-            if weighing.reported.error_penalty != penalty {
-                weighing.reported = Arc::new(Reported { error_penalty: penalty, ..Reported::default() });
+            if weighing.reported.formula != formula {
+                weighing.reported = Arc::new(Reported { formula: formula.clone(), ..Reported::default() });
             }
         }
         self.next_update = Some(controller.now() + self.config.weight_update_period);
@@ -449,14 +495,54 @@ mod tests {
 
     #[test]
     fn errors_make_a_backend_lighter_and_what_says_nothing_is_ignored() {
-        assert_eq!(weigh(&report(100.0, 0.5), 1.0), Some(200.0));
+        let formula = Formula { error_penalty: 1.0, ..Formula::default() };
+        assert_eq!(formula.weigh(&report(100.0, 0.5)), Some(200.0));
         let failing = LoadReport { eps: 50.0, ..report(100.0, 0.5) };
-        assert_eq!(weigh(&failing, 1.0), Some(100.0));
-        assert_eq!(weigh(&failing, 0.0), Some(200.0));
+        assert_eq!(formula.weigh(&failing), Some(100.0));
+        assert_eq!(Formula::default().weigh(&failing), Some(200.0));
         let by_cpu = LoadReport { cpu_utilization: 0.25, ..report(100.0, 0.0) };
-        assert_eq!(weigh(&by_cpu, 1.0), Some(400.0));
-        assert_eq!(weigh(&report(0.0, 0.5), 1.0), None);
-        assert_eq!(weigh(&report(100.0, f64::NAN), 1.0), None);
+        assert_eq!(formula.weigh(&by_cpu), Some(400.0));
+        assert_eq!(formula.weigh(&report(0.0, 0.5)), None);
+        assert_eq!(formula.weigh(&report(100.0, f64::NAN)), None);
+    }
+
+    #[test]
+    fn the_largest_of_the_named_metrics_is_the_utilization() {
+        let by = |names: &[&str], report: &LoadReport| {
+            let metric_names = names.iter().map(|name| (*name).to_owned()).collect();
+            Formula { error_penalty: 1.0, metric_names }.weigh(report)
+        };
+        let report = LoadReport {
+            cpu_utilization: 0.1,
+            mem_utilization: 0.2,
+            utilization: [("disk.0".to_owned(), 0.25)].into(),
+            named_metrics: [
+                ("queue".to_owned(), 0.5),
+                ("nan".to_owned(), f64::NAN),
+                ("less".to_owned(), -1.0),
+            ]
+            .into(),
+            ..report(100.0, 0.4)
+        };
+        for (names, weight) in [
+            (&["mem_utilization"][..], 500.0),
+            (&["mem_utilization", "named_metrics.queue", "cpu_utilization"], 200.0),
+            (&["named_metrics.nan", "utilization.disk.0", "named_metrics.less"], 400.0),
+            (&["application_utilization"], 250.0),
+            // None of them is there: it is what the application says.
+            (&["named_metrics.nan", "named_metrics.other", "request_cost.queue", "queue", "eps"], 250.0),
+            (&[], 250.0),
+        ] {
+            assert_eq!(by(names, &report), Some(weight), "{names:?}");
+        }
+        let config = choose(
+            r#"[{"weighted_round_robin": {"metricNamesForComputingUtilization": ["mem_utilization"]}}]"#,
+        );
+        let (mut balancer, mut fake) = (WeightedRoundRobin::default(), Fake::new());
+        balancer.handle_resolution(update(&[A], config.unwrap().config().clone()), &mut fake).unwrap();
+        assert!(
+            balancer.weights.values().all(|weighing| weighing.reported.formula.weigh(&report) == Some(500.0))
+        );
     }
 
     #[test]
@@ -512,7 +598,8 @@ mod tests {
     #[test]
     fn the_config_is_checked() {
         let parse = |config: &str| choose(&format!(r#"[{{"weighted_round_robin": {config}}}]"#));
-        let config = |text: &str| *parse(text).unwrap().config().get::<WeightedRoundRobinConfig>().unwrap();
+        let config =
+            |text: &str| parse(text).unwrap().config().get::<WeightedRoundRobinConfig>().unwrap().clone();
         assert_eq!(config("{}"), WeightedRoundRobinConfig::default());
         assert_eq!(config(r#"{"weightUpdatePeriod": "0.01s"}"#).weight_update_period, SHORTEST_UPDATE_PERIOD);
         let error = parse(r#"{"errorUtilizationPenalty": -1}"#).unwrap_err().to_string();
