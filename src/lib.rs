@@ -13,6 +13,56 @@
 //!
 //! Handlers are ordinary `async fn`s that the event loop polls in place; clients await a call under any executor, or
 //! [`Wait::wait`] for it on a plain thread. No async runtime is needed.
+//!
+//! # A call
+//!
+//! Services are usually generated from `.proto` files by
+//! [`lariat-codegen`](https://docs.rs/lariat-codegen), as the README shows. Without it, methods are named by hand and
+//! messages are of any type that a [`codec`] knows; here they are octets:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use lariat::codec::Raw;
+//! use lariat::server::{Handler, Service};
+//! use lariat::{Channel, Request, Response, Server, Status, Wait};
+//!
+//! struct Greeter;
+//!
+//! async fn say_hello(request: Request<Bytes>) -> Result<Response<Bytes>, Status> {
+//!     let name = std::str::from_utf8(request.message()).map_err(|_| Status::invalid_argument("no text"))?;
+//!     Ok(Response::new(format!("Hello {name}").into()))
+//! }
+//!
+//! impl Service for Greeter {
+//!     fn name(&self) -> &str {
+//!         "hello.Greeter"
+//!     }
+//!     fn methods(&self) -> Vec<Handler> {
+//!         vec![Handler::unary::<Raw, _, _, _, _>("SayHello", say_hello)]
+//!     }
+//! }
+//!
+//! let server = Server::builder().plaintext().add_service(Greeter).bind("127.0.0.1:0")?;
+//! let channel = Channel::builder(server.local_address().to_string()).plaintext().build()?;
+//! let method = channel.method("/hello.Greeter/SayHello");
+//! let reply = channel.unary::<Raw, Bytes, Bytes>(&method, Request::new("world".into())).wait()?;
+//! assert_eq!(reply.message(), "Hello world");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to find what
+//!
+//! | what | where |
+//! |---|---|
+//! | calls as both sides hold them | [`Request`], [`Response`], [`Inbound`], [`Outbound`], [`Metadata`], [`Status`] |
+//! | connecting, resolving names, balancing, retrying | [`client`], and [`Channel::builder`] for all options |
+//! | serving, stopping gracefully, limits | [`server`], and [`Server::builder`] for all options |
+//! | TLS, and who calls | [`credentials`] |
+//! | code around calls | [`interceptor`] |
+//! | what becomes of calls and connections, in numbers | [`stats`], [`Server::stats`], [`Engine::stats`] |
+//! | compressed messages | [`compression`] |
+//! | health and load of a server | [`services`] |
+//! | threads, one's own among them | [`Engine`], [`blocking()`] |
 
 mod blocking;
 mod call;

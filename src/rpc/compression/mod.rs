@@ -1,5 +1,24 @@
 //! Compression of messages (gRPC's compression.md): what an algorithm has to do, and the algorithms that come along.
 //!
+//! # What is compressed
+//!
+//! Nothing, unless somebody says so; what arrives compressed is inflated whoever asked for it.
+//!
+//! | who says so | how | what for |
+//! |---|---|---|
+//! | a channel | [`ChannelBuilder::compression`](crate::client::ChannelBuilder::compression) | requests that say nothing else |
+//! | a caller | [`Request::with_compression`](crate::Request::with_compression) | the messages of this request |
+//! | a server | [`ServerBuilder::compression`](crate::server::ServerBuilder::compression) | responses; without it they follow their request |
+//! | a handler | [`Response::with_compression`](crate::Response::with_compression), [`Outbound::set_compression`](crate::Outbound::set_compression) | the messages of this response |
+//!
+//! One message may be left as it is, since it would not become smaller, or mixes a secret with what an attacker chose:
+//! `with_uncompressed_message` of requests and responses, `send_uncompressed` of streams. Empty messages always are.
+//! A server sends nothing by an algorithm that the client does not accept. `accept_compression` of either builder says
+//! what this side accepts; a request in another algorithm is answered with UNIMPLEMENTED and the names of those that
+//! would do.
+//!
+//! # An algorithm of one's own
+//!
 //! A message is compressed by itself and whole, so an algorithm is two functions from octets to octets. What a peer
 //! sent is inflated into a [`Decompressed`], which takes no more than the limit for received messages.
 
