@@ -195,10 +195,7 @@ fn the_last_failure_is_the_calls_and_says_how_many_attempts_there_were() {
     let client = Client::new(&flaky, &retry(3, ""));
     let status = client.unary().wait().unwrap_err();
     assert_eq!((status.code(), status.details()), (Code::Unavailable, &[8, 14][..]));
-    assert_eq!(
-        status.message(),
-        "failed after 3 attempts; the last: asked to (before it: 2 x UNAVAILABLE: asked to)"
-    );
+    assert_eq!(status.message(), "failed after 3 attempts; each time: asked to");
     assert_eq!(flaky.count(), 3);
 }
 
@@ -231,8 +228,7 @@ fn a_server_can_forbid_or_delay_the_next_attempt() {
     let status = client.unary().wait().unwrap_err();
     assert_eq!(
         status.message(),
-        "failed after 2 attempts, and the server asked for no more; the last: asked to \
-         (before it: 1 x UNAVAILABLE: asked to)"
+        "failed after 2 attempts, and the server asked for no more; each time: asked to"
     );
     assert_eq!(status.metadata().get("grpc-retry-pushback-ms"), Some("-1"));
     assert_eq!(flaky.count(), 2);
@@ -263,10 +259,7 @@ fn a_response_that_has_begun_is_not_tried_again() {
     let mut inbound = client.channel.server_streaming::<Raw, Bytes, Bytes>(&client.method, request);
     assert!(inbound.headers().wait().unwrap().is_empty());
     let status = inbound.message().wait().unwrap_err();
-    assert_eq!(
-        status.message(),
-        "failed after 2 attempts; the last: asked to (before it: 1 x UNAVAILABLE: asked to)"
-    );
+    assert_eq!(status.message(), "failed after 2 attempts; each time: asked to");
     assert_eq!(flaky.count(), 2);
 }
 
@@ -310,8 +303,8 @@ fn a_stream_that_has_sent_more_than_is_kept_has_no_further_attempt() {
     let status = inbound.message().wait().unwrap_err();
     assert_eq!(
         status.message(),
-        "failed after 2 attempts, and its requests are more than retry_buffer_size keeps for another; the last: asked to \
-         (before it: 1 x UNAVAILABLE: asked to)"
+        "failed after 2 attempts, and its requests are more than retry_buffer_size keeps for another; each time: \
+         asked to"
     );
     assert_eq!(flaky.count(), 2);
 }

@@ -141,10 +141,10 @@ fn retry_succeeds_at_the_fourth_attempt() {
     assert_eq!(
         lines(env!("CARGO_BIN_EXE_retry")),
         [
-            "server: request 1, with no attempts before, failed",
-            "server: request 2, with 1 attempts before, failed",
-            "server: request 3, with 2 attempts before, failed",
-            "server: request 4, with 3 attempts before, succeeded",
+            "server: request 1, attempts before it: 0, failed",
+            "server: request 2, attempts before it: 1, failed",
+            "server: request 3, attempts before it: 2, failed",
+            "server: request 4, attempts before it: 3, succeeded",
             "client: Try and Success",
         ]
     );

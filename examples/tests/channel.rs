@@ -137,7 +137,7 @@ fn health_keeps_calls_from_servers_that_do_not_serve() {
     let both = [next(), next()].map(|line| line.split_once(" times ").map(|(_, answer)| answer.to_owned()));
     assert_eq!(both, [Some("hello (from a)".to_owned()), Some("hello (from b)".to_owned())]);
     assert_eq!(next(), "a does not: 10 times hello (from b)");
-    assert_eq!(next(), "neither does: Unavailable");
+    assert_eq!(next(), "neither does: UNAVAILABLE");
     assert_eq!(next(), "a does again: 10 times hello (from a)");
     assert_eq!(lines.next(), None);
 }

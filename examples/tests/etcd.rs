@@ -44,8 +44,11 @@ fn name_resolving_etcd_follows_servers_that_come_and_go() {
         .expect("the program starts");
     let stdout = BufReader::new(example.stdout.take().expect("its standard output"));
     let lines: Vec<String> = stdout.lines().map(|line| line.expect("UTF-8")).collect();
-    let lines: Vec<&str> =
-        lines.iter().map(String::as_str).filter(|line| !line.contains("listening on")).collect();
+    let lines: Vec<&str> = lines
+        .iter()
+        .map(String::as_str)
+        .filter(|line| !line.contains("listening on") && !line.contains("registering in"))
+        .collect();
     assert!(example.wait().expect("it ends").success());
     drop(etcd);
     drop(std::fs::remove_dir_all(folder));

@@ -18,8 +18,8 @@ fn encryption_calls_over_tls_and_mutual_tls_and_trusts_no_strangers() {
         [
             "TLS: hello world (said somebody over TLS 1.3)",
             "mutual TLS: hello world (said client.example over TLS 1.3)",
-            "mutual TLS without a certificate: Unavailable",
-            "TLS with a server that is not trusted: Unavailable",
+            "mutual TLS without a certificate: UNAVAILABLE",
+            "TLS with a server that is not trusted: UNAVAILABLE",
         ]
     );
 }

@@ -75,12 +75,12 @@ fn call(tls_address: &str, mutual_tls_address: &str) -> Result<(), Box<dyn Error
     println!("mutual TLS: {}", echo(mutual_tls_address, mutual_tls)?.map_err(|status| status.to_string())?);
 
     let status = echo(mutual_tls_address, tls)?.err().ok_or("a client without a certificate was let in")?;
-    println!("mutual TLS without a certificate: {:?}", status.code());
+    println!("mutual TLS without a certificate: {}", status.code());
 
     let strangers = ClientTls::new().roots(certificates::client_authority());
     let strangers = strangers.server_name(certificates::SERVER_NAME);
     let status = echo(tls_address, strangers)?.err().ok_or("a server of another authority was trusted")?;
-    println!("TLS with a server that is not trusted: {:?}", status.code());
+    println!("TLS with a server that is not trusted: {}", status.code());
     Ok(())
 }
 

@@ -85,7 +85,7 @@ fn show(title: &str, echo: &EchoClient, names: &[&str]) -> Result<(), Box<dyn Er
         match answers {
             Ok(counts) if counts.keys().eq(&expected) => break counts,
             Err(status) if expected.is_empty() => {
-                println!("{title}: {:?}", status.code());
+                println!("{title}: {}", status.code());
                 return Ok(());
             }
             Ok(_) | Err(_) => {}

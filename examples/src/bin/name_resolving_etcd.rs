@@ -37,8 +37,11 @@ fn main() -> ExitCode {
 }
 
 fn etcd() -> Etcd {
-    let members = std::env::var("ETCD").unwrap_or_else(|_| "127.0.0.1:2379".to_owned());
-    Etcd::new(members.split(',')).plaintext()
+    Etcd::new(members().split(',')).plaintext()
+}
+
+fn members() -> String {
+    std::env::var("ETCD").unwrap_or_else(|_| "127.0.0.1:2379".to_owned())
 }
 
 fn both() -> Result<(), Box<dyn Error>> {
@@ -61,6 +64,8 @@ fn both() -> Result<(), Box<dyn Error>> {
 fn serve(name: &str, address: &str) -> Result<(Server, Registration), Box<dyn Error>> {
     let server = NamedEcho::serve(name, address)?;
     let registration = etcd().register(NAME, Entry::new(server.local_address().to_string()))?;
+    // It tries until it succeeds, however long there is no etcd.
+    println!("{name}: registering in the etcd at {}", members());
     registration.registered().wait();
     println!("{name}: registered");
     Ok((server, registration))

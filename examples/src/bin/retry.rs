@@ -41,12 +41,12 @@ struct MyEcho {
 impl Echo for MyEcho {
     async fn unary_echo(&self, request: Request<EchoRequest>) -> Result<Response<EchoResponse>, Status> {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let before = request.metadata().get("grpc-previous-rpc-attempts").unwrap_or("no").to_owned();
+        let before = request.metadata().get("grpc-previous-rpc-attempts").unwrap_or("0").to_owned();
         if !count.is_multiple_of(4) {
-            println!("server: request {count}, with {before} attempts before, failed");
+            println!("server: request {count}, attempts before it: {before}, failed");
             return Err(Status::unavailable("not this time"));
         }
-        println!("server: request {count}, with {before} attempts before, succeeded");
+        println!("server: request {count}, attempts before it: {before}, succeeded");
         Ok(Response::new(EchoResponse { message: request.into_message().message }))
     }
 }

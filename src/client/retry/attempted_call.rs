@@ -330,8 +330,7 @@ impl State {
     }
 
     fn keep(&mut self, status: &Status) {
-        let brief: String = status.message().chars().take(MAX_BRIEF).collect();
-        let brief = format!("{}: {brief}", status.code());
+        let brief = brief(status);
         let has_room = self.earlier.len() < MAX_EARLIER;
         match self.earlier.last_mut() {
             Some((last, count)) if *last == brief => *count += 1,
@@ -351,16 +350,26 @@ impl State {
             (count, None) => format!("failed after {count} attempts"),
             (count, Some(why)) => format!("failed after {count} attempts, and {why}"),
         };
-        let earlier: Vec<String> =
-            self.earlier.iter().map(|(brief, count)| format!("{count} x {brief}")).collect();
-        let mut message = format!("{attempts}; the last: {}", status.message());
-        if !earlier.is_empty() {
-            message.push_str(&format!(" (before it: {})", earlier.join("; ")));
-        }
+        let last = status.message();
+        let message = match &self.earlier[..] {
+            [] => format!("{attempts}; the last: {last}"),
+            [(same, _)] if *same == brief(&status) => format!("{attempts}; each time: {last}"),
+            earlier => {
+                let earlier: Vec<String> =
+                    earlier.iter().map(|(brief, count)| format!("{count} x {brief}")).collect();
+                format!("{attempts}; the last: {last} (before it: {})", earlier.join("; "))
+            }
+        };
         Status::new(status.code(), message)
             .with_details(status.details().to_vec())
             .with_metadata(status.metadata().clone())
     }
+}
+
+/// What is kept of how an attempt failed.
+fn brief(status: &Status) -> String {
+    let message: String = status.message().chars().take(MAX_BRIEF).collect();
+    format!("{}: {message}", status.code())
 }
 
 /// Rings for the call's next moment.
