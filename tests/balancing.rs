@@ -209,12 +209,17 @@ fn a_resolver_s_service_config_can_be_left_out_of_account() {
 struct Seen {
     hashes: Mutex<Vec<u64>>,
     ends: Mutex<Vec<Option<Code>>>,
+    /// Of each call the octets sent and received.
+    octets: Mutex<Vec<(u64, u64)>>,
     trailers: AtomicUsize,
+    /// The authority that calls are to have, and values of their metadata `key`.
+    additions: Mutex<Option<(&'static str, [&'static str; 2])>>,
 }
 
 impl CallObserver for Seen {
     fn handle_end(&self, end: &CallEnd<'_>) {
         self.ends.lock().unwrap().push(end.code);
+        self.octets.lock().unwrap().push((end.octets_sent, end.octets_received));
         if end
             .trailers
             .is_some_and(|trailers| trailers.contains_key("trailer") || trailers.contains_key("why"))
@@ -292,7 +297,27 @@ impl Picker for ObservingPicker {
     fn pick(&self, info: &PickInfo<'_>) -> Pick {
         self.seen.hashes.lock().unwrap().extend(info.request_hash);
         assert_eq!(info.attributes.get::<&str>().is_some(), info.request_hash.is_some());
-        self.child.pick(info).observed_by(self.seen.clone())
+        let mut pick = self.child.pick(info).observed_by(self.seen.clone());
+        if let Some((authority, values)) = *self.seen.additions.lock().unwrap() {
+            for value in values {
+                let mut metadata = Metadata::new();
+                metadata.insert("key", value).unwrap();
+                pick = pick.with_metadata(&metadata);
+            }
+            pick = pick.with_authority(authority);
+        }
+        pick
+    }
+}
+
+impl Observing {
+    fn client(&self, server: &Server) -> EchoClient {
+        let channel = Channel::builder(server.local_address().to_string())
+            .balancer(self.clone())
+            .default_service_config(r#"{"loadBalancingConfig": [{"observing": {}}]}"#)
+            .plaintext()
+            .build();
+        EchoClient::new(channel.unwrap())
     }
 }
 
@@ -300,13 +325,7 @@ impl Picker for ObservingPicker {
 fn an_observer_is_told_of_each_call_it_was_picked_with() {
     let server = serve(&Echo::default());
     let policy = Observing::default();
-    let channel = Channel::builder(server.local_address().to_string())
-        .balancer(policy.clone())
-        .default_service_config(r#"{"loadBalancingConfig": [{"observing": {}}]}"#)
-        .plaintext()
-        .build()
-        .unwrap();
-    let client = EchoClient::new(channel);
+    let client = policy.client(&server);
     let mut request = Request::new(Bytes::from("metadata"));
     request.metadata_mut().insert("key", "value").unwrap();
     client.request(request).wait().unwrap();
@@ -319,6 +338,50 @@ fn an_observer_is_told_of_each_call_it_was_picked_with() {
     let expected = [Code::Ok, Code::FailedPrecondition, Code::DeadlineExceeded, Code::Cancelled];
     assert_eq!(*policy.0.ends.lock().unwrap(), expected.map(Some));
     assert_eq!(policy.0.trailers.load(Ordering::SeqCst), 2);
+    // Each message has a prefix of five octets, and only the first call had an answer. The last may not have been sent.
+    assert_eq!(policy.0.octets.lock().unwrap()[..3], [(13, 13), (9, 0), (9, 0)]);
+}
+
+#[test]
+fn an_observer_is_told_how_much_a_stream_sent_and_received() {
+    let server = serve(&Echo::default());
+    let policy = Observing::default();
+    let client = policy.client(&server);
+    let (outbound, mut inbound) = client.chat();
+    for length in [1, 1_000, 100_000] {
+        outbound.send(vec![0; length].into()).wait().unwrap();
+        assert_eq!(inbound.message().wait().unwrap().unwrap().len(), length);
+    }
+    outbound.finish();
+    assert!(inbound.message().wait().unwrap().is_none());
+    eventually("the observer is told", || !policy.0.octets.lock().unwrap().is_empty());
+    let octets = 3 * 5 + 1 + 1_000 + 100_000;
+    assert_eq!(*policy.0.octets.lock().unwrap(), [(octets, octets)]);
+}
+
+#[test]
+fn a_picker_adds_metadata_and_an_authority_which_that_of_the_call_comes_before() {
+    let server = serve(&Echo::default());
+    let policy = Observing::default();
+    let client = policy.client(&server);
+    let ask = || {
+        let mut request = Request::new(Bytes::from("authority"));
+        request.metadata_mut().insert("key", "own").unwrap();
+        request
+    };
+    let answer = |request: Request<Bytes>| {
+        let response = client.request(request).wait().unwrap();
+        let values = response.metadata().get_all("key").map(str::to_owned).collect::<Vec<_>>();
+        (String::from_utf8(response.into_message().to_vec()).unwrap(), values.join(" "))
+    };
+    let told = |authority: &str, values: &str| (authority.to_owned(), values.to_owned());
+    let channel = server.local_address().to_string();
+    assert_eq!(answer(ask()), told(&channel, "own"));
+    *policy.0.additions.lock().unwrap() = Some(("picked.example", ["one", "two"]));
+    assert_eq!(answer(ask()), told("picked.example", "own one two"));
+    assert_eq!(answer(ask().with_authority("call.example")), told("call.example", "own one two"));
+    *policy.0.additions.lock().unwrap() = Some(("no authority", ["one", "two"]));
+    assert_eq!(client.request(ask()).wait().unwrap_err().code(), Code::Internal);
 }
 
 /// Gives calls a hash by their message, and refuses those that ask for it.

@@ -45,6 +45,14 @@ struct Encoder<T> {
     message: PhantomData<fn(T)>,
 }
 
+/// What [`OutboundStream::pump`] did.
+pub(crate) struct Pumped {
+    /// How many octets went to the connection.
+    pub(crate) octets: u64,
+    /// Everything that the user sent is with the connection.
+    pub(crate) is_drained: bool,
+}
+
 /// The session's side of an [`Outbound`].
 pub(crate) struct OutboundStream {
     state: Mutex<State>,
@@ -592,24 +600,26 @@ impl OutboundStream {
     }
 
     /// Moves messages into the connection as far as it has capacity for the stream. With `end_stream`, END_STREAM goes
-    /// with the last octets once the user has finished. True if everything that the user sent is with the connection.
+    /// with the last octets once the user has finished.
     pub(crate) fn pump(
         &self,
         connection: &mut Connection,
         key: StreamKey,
         end_stream: bool,
         out: &mut WriteBuf,
-    ) -> bool {
+    ) -> Pumped {
         let mut state = self.lock();
         if !end_stream && !state.headers_sent && state.waiting > 0 {
             // Sent by another thread since `take_headers`: the response's head comes first, and a note is on its way.
-            return false;
+            return Pumped { octets: 0, is_drained: false };
         }
         state.notified = false;
+        let mut octets = 0;
         while state.waiting > 0 && connection.capacity(key) > 0 {
             state.touched = true;
             let sent = state.send_some(connection, key, end_stream, out);
             state.waiting -= sent;
+            octets += sent as u64;
         }
         if end_stream && state.finished && state.waiting == 0 && !state.end_sent {
             state.end_sent = true;
@@ -617,13 +627,13 @@ impl OutboundStream {
             // An error means that the stream is gone; its end is reported to the session by an event of its own.
             let _ = connection.send_data(key, Bytes::new(), true, out);
         }
-        let drained = state.waiting == 0;
+        let is_drained = state.waiting == 0;
         let writers = if state.waiting < QUOTA { std::mem::take(&mut state.writers) } else { Vec::new() };
         drop(state);
         for writer in writers {
             writer.wake();
         }
-        drained
+        Pumped { octets, is_drained }
     }
 
     /// The stream is gone: whoever sends learns this status.
@@ -719,7 +729,7 @@ mod tests {
             let key =
                 self.http2.open(Instant::now(), HeaderBlock::from(&fields), false, &mut self.out).unwrap();
             let before = self.out.len();
-            assert!(stream.pump(&mut self.http2, key, true, &mut self.out));
+            assert!(stream.pump(&mut self.http2, key, true, &mut self.out).is_drained);
             self.out.len() - before
         }
     }

@@ -198,7 +198,7 @@ impl Control {
         {
             call.begin(handlers);
         }
-        let mut route = match snapshot.picker.pick(&call.pick_info()) {
+        let route = match snapshot.picker.pick(&call.pick_info()) {
             Pick::Send(route) => route,
             Pick::Queue => {
                 call.delay();
@@ -218,11 +218,12 @@ impl Control {
                 return Ok(());
             }
         };
-        call.observe(route.take_observer());
         if route.asks_to_connect() {
             self.tell(Input::Connect);
         }
-        let Some(lane) = snapshot.lane(route.subchannel()) else {
+        let id = route.subchannel();
+        call.take_route(route);
+        let Some(lane) = snapshot.lane(id) else {
             call.was_not_sent();
             return Err(Unsent::NoConnection(call));
         };

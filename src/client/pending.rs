@@ -21,7 +21,7 @@ use crate::rpc::{
 
 use super::call_config::{CallConfig, CallConfigs};
 use super::method::Method;
-use super::picker::{CallEnd, CallObserver, PickInfo};
+use super::picker::{Additions, CallEnd, CallObserver, PickInfo, Route};
 use super::service_config::{AttemptPolicy, MethodConfig};
 use super::stream_pool::StreamPermit;
 
@@ -134,6 +134,8 @@ pub(super) struct PendingCall {
     config: Option<Box<CallConfig>>,
     /// Whom the picker wants to be told of the end.
     observer: Option<Arc<dyn CallObserver>>,
+    /// What the picker adds to the head.
+    picked: Option<Box<Additions>>,
     /// A stream of a connection in a pool, from when the call is sent there.
     pub(super) permit: Option<StreamPermit>,
     /// Attempts by policy that were made before this one.
@@ -144,6 +146,13 @@ pub(super) struct PendingCall {
     begun: bool,
     /// Who wants to.
     stats: Option<Box<AttemptStats>>,
+}
+
+/// The octets of messages that went to the connection, and that came from it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Traffic {
+    pub(super) sent: u64,
+    pub(super) received: u64,
 }
 
 /// Who is told what becomes of an attempt.
@@ -187,6 +196,7 @@ impl PendingCall {
             told: false,
             config: None,
             observer: None,
+            picked: None,
             permit: None,
             previous_attempts: 0,
             is_transparent_retry: false,
@@ -269,9 +279,20 @@ impl PendingCall {
         info
     }
 
-    /// The call is sent where a picker said that has this observer.
-    pub(super) fn observe(&mut self, observer: Option<Arc<dyn CallObserver>>) {
-        self.observer = observer;
+    /// The call is sent where a picker said.
+    pub(super) fn take_route(&mut self, route: Route) {
+        (self.observer, self.picked) = route.into_parts();
+    }
+
+    /// The metadata that the picker adds.
+    pub(super) fn picked_metadata(&self) -> Option<&Metadata> {
+        self.picked.as_ref().map(|picked| &picked.metadata)
+    }
+
+    /// The `:authority` that the picker chose, if it comes before the one that the call has.
+    pub(super) fn picked_authority(&self) -> Option<&str> {
+        let chosen = self.picked.as_ref()?.authority.as_deref()?;
+        (self.method.own_authority().is_none() && chosen != self.method.authority()).then_some(chosen)
     }
 
     /// The call was not sent where the picker said, or not processed there.
@@ -380,6 +401,7 @@ impl PendingCall {
             told: false,
             config: self.config.clone(),
             observer: None,
+            picked: None,
             permit: None,
             previous_attempts: previous,
             is_transparent_retry: false,
@@ -389,8 +411,13 @@ impl PendingCall {
     }
 
     /// Tells the receiver the outcome: the trailers of a call that ended well, or its status.
-    pub(super) fn end(mut self, result: Result<Metadata, Status>) {
-        self.conclude(result);
+    pub(super) fn end(self, result: Result<Metadata, Status>) {
+        self.end_after(result, Traffic::default());
+    }
+
+    /// The same for a call that was with a connection.
+    pub(super) fn end_after(mut self, result: Result<Metadata, Status>, traffic: Traffic) {
+        self.conclude(result, traffic);
     }
 
     /// Ends the call without success.
@@ -407,7 +434,7 @@ impl PendingCall {
         self.deadline.is_some_and(|deadline| deadline <= now)
     }
 
-    fn conclude(&mut self, result: Result<Metadata, Status>) {
+    fn conclude(&mut self, result: Result<Metadata, Status>, traffic: Traffic) {
         self.told = true;
         // Before the user learns of it, whose next call it may serve.
         self.permit = None;
@@ -415,9 +442,17 @@ impl PendingCall {
             watched.stats.handle(&CallEvent::End { status: result.as_ref().map(|_| ()) });
         }
         if let Some(observer) = self.observer.take() {
-            observer.handle_end(&match &result {
-                Ok(trailers) => CallEnd::new(Code::Ok, Some(trailers)),
-                Err(status) => CallEnd::new(status.code(), Some(status.metadata())),
+            let (code, trailers) = match &result {
+                Ok(trailers) => (Code::Ok, trailers),
+                Err(status) => (status.code(), status.metadata()),
+            };
+            let Traffic { sent, received } = traffic;
+            let trailers = Some(trailers);
+            observer.handle_end(&CallEnd {
+                code: Some(code),
+                trailers,
+                octets_sent: sent,
+                octets_received: received,
             });
         }
         if let Body::Stream(outbound) = &self.body {
@@ -445,7 +480,8 @@ impl Drop for PendingCall {
     fn drop(&mut self) {
         // Nearly every call was told its outcome by now; only the others need a status.
         if !self.told {
-            self.conclude(Err(Status::unavailable("the engine that carried the call was stopped")));
+            let status = Status::unavailable("the engine that carried the call was stopped");
+            self.conclude(Err(status), Traffic::default());
         }
     }
 }

@@ -12,7 +12,7 @@ use slab::Slab;
 
 use super::authorization;
 use super::control::Control;
-use super::pending::{Body, PendingCall};
+use super::pending::{Body, PendingCall, Traffic};
 use super::stream_pool::PooledConnection;
 use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::stats::{CallEvent, ConnectionBegin, MessageSize, WatchedConnection};
@@ -192,6 +192,7 @@ struct ActiveCall {
     committed: bool,
     /// What compresses the response's messages.
     encoding: Chosen,
+    traffic: Traffic,
 }
 
 impl ActiveCall {
@@ -600,11 +601,14 @@ impl Open {
             };
             request_head::push_timeout(left, &mut self.fields);
         }
-        if let Some(authority) = call.method.own_authority()
-            && let Err(why) = self.peer.vouch_for(authority)
-        {
-            call.fail(Status::unavailable(why));
-            return None;
+        let picked = call.picked_authority().map(|authority| call.method.with_authority(authority));
+        let method = picked.as_ref().unwrap_or(&call.method);
+        if let Some(authority) = method.own_authority() {
+            let vouched = self.peer.vouch_for(authority).map_err(Status::unavailable);
+            if let Err(status) = authorization::check_authority(authority).and(vouched) {
+                call.fail(status);
+                return None;
+            }
         }
         if let Some(added) = &call.added {
             if call.required_security > self.peer.security_level() {
@@ -618,7 +622,10 @@ impl Open {
             request_head::push_encoding(call.method.encodings().name(id), &mut self.fields);
         }
         call.metadata.write_to(&mut self.fields);
-        let head = call.method.head(call.subtype);
+        if let Some(metadata) = call.picked_metadata() {
+            metadata.write_to(&mut self.fields);
+        }
+        let head = method.head(call.subtype);
         let fields = Some(&self.fields).filter(|fields| !fields.is_empty());
         let block = HeaderBlock { template: Some(&head), fields };
         let key = match self.http2.open(turn.now, block, false, out) {
@@ -639,7 +646,7 @@ impl Open {
         };
         self.http2.set_token(key, index as u32);
         call.tell_head_sent(&self.peer);
-        match &call.body {
+        let sent = match &call.body {
             Body::Message(message, _) => {
                 let in_place = message.len() <= CHAINED
                     && self.http2.send_data_in_place(key, message.len(), true, out, &mut |out| {
@@ -649,17 +656,27 @@ impl Open {
                     // An error means that the stream is gone, of which there is an event.
                     let _ = self.http2.send_data(key, message.clone(), true, out);
                 }
+                message.len() as u64
             }
             Body::Stream(outbound) => {
                 outbound.attach(self.link_to(index as u32).into());
-                outbound.pump(&mut self.http2, key, true, out);
+                outbound.pump(&mut self.http2, key, true, out).octets
             }
-        }
+        };
         call.tell_messages_sent();
         let grammar = ClientCall::new(call.responses, call.max_receive_message_size);
         let deadline = call.deadline.map(|deadline| turn.set_timer(deadline, index as u32));
         self.bound += usize::from(call.is_bound);
-        self.calls.insert(ActiveCall { key, call, grammar, deadline, committed: false, encoding: None });
+        let traffic = Traffic { sent, received: 0 };
+        self.calls.insert(ActiveCall {
+            key,
+            call,
+            grammar,
+            deadline,
+            committed: false,
+            encoding: None,
+            traffic,
+        });
         None
     }
 
@@ -743,6 +760,7 @@ impl Open {
     ) {
         let mut rest = payload;
         let active = &mut self.calls[index];
+        active.traffic.received += payload.len() as u64;
         loop {
             match active.grammar.handle_data(&mut rest) {
                 Ok(None) => break,
@@ -845,7 +863,7 @@ impl Open {
     fn move_streams(&mut self, out: &mut WriteBuf, index: usize) {
         let Some(active) = self.calls.get_mut(index) else { return };
         if let Body::Stream(outbound) = &active.call.body {
-            outbound.pump(&mut self.http2, active.key, true, out);
+            active.traffic.sent += outbound.pump(&mut self.http2, active.key, true, out).octets;
             active.call.tell_messages_sent();
         }
         let consumed = active.call.receiver.take_consumed();
@@ -866,7 +884,7 @@ impl Open {
         if let Some(timer) = active.deadline {
             turn.cancel_timer(timer);
         }
-        active.call.end(result);
+        active.call.end_after(result, active.traffic);
     }
 
     fn end_all(&mut self, turn: &mut Turn<'_>, status: &Status) {

@@ -689,7 +689,7 @@ impl Open {
             let status = Status::internal("the response headers are larger than the client accepts");
             return self.cancel_call(turn, index, status);
         }
-        let is_drained = outbound.pump(responder.http2, responder.key, false, responder.out);
+        let is_drained = outbound.pump(responder.http2, responder.key, false, responder.out).is_drained;
         if let Some(watched) = responder.watched {
             outbound.take_sizes().into_iter().for_each(|size| watched.tell_message_sent(size));
         }

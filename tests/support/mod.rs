@@ -64,6 +64,14 @@ impl Echo {
                 }
                 return Ok(response);
             }
+            b"authority" => {
+                let authority = request.metadata().authority().unwrap_or_default().to_owned();
+                let mut response = Response::new(authority.into());
+                for value in request.metadata().get_all("key") {
+                    response.metadata_mut().append("key", value)?;
+                }
+                return Ok(response);
+            }
             b"peer" => {
                 return Ok(Response::new(request.peer().map_or_else(String::new, |p| p.to_string()).into()));
             }

@@ -51,7 +51,7 @@ pub enum Pick {
 impl Pick {
     /// To this subchannel, and nothing besides.
     pub fn to(subchannel: SubchannelId) -> Pick {
-        Pick::Send(Route { subchannel, observer: None, asks_to_connect: false })
+        Pick::Send(Route { subchannel, observer: None, additions: None, asks_to_connect: false })
     }
 
     /// The subchannel, if there is one.
@@ -74,6 +74,26 @@ impl Pick {
         self
     }
 
+    /// The same pick, and the call has this metadata besides its own. A call that is picked for again, or attempted
+    /// again, has that of the last pick.
+    pub fn with_metadata(mut self, metadata: &Metadata) -> Pick {
+        if let Pick::Send(route) = &mut self {
+            route.additions.get_or_insert_default().metadata.merge(metadata);
+        }
+        self
+    }
+
+    /// The same pick, and the call has this `:authority` in place of its channel's and of one that the pick has already
+    /// (gRFC A81). One that the call has chosen itself comes first. Over TLS the certificate of the server must be for
+    /// the authority, or the call fails; without transport security nobody checks it, so that it should be taken only
+    /// from a source that is trusted to say who the server is.
+    pub fn with_authority(mut self, authority: impl Into<Arc<str>>) -> Pick {
+        if let Pick::Send(route) = &mut self {
+            route.additions.get_or_insert_default().authority = Some(authority.into());
+        }
+        self
+    }
+
     /// The same pick, and the balancer's [`exit_idle`](super::balancer::Balancer::exit_idle) is called although the
     /// call does not wait: for a picker that has marked a backend to be connected beside the one it picked. To ask with
     /// every call would have every call reach the control plane: ask once for each mark.
@@ -90,7 +110,16 @@ impl Pick {
 pub struct Route {
     subchannel: SubchannelId,
     observer: Option<Arc<dyn CallObserver>>,
+    /// Boxed, as few picks have any.
+    additions: Option<Box<Additions>>,
     asks_to_connect: bool,
+}
+
+/// What a pick adds to the head of its call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Additions {
+    pub(super) metadata: Metadata,
+    pub(super) authority: Option<Arc<str>>,
 }
 
 impl Route {
@@ -104,13 +133,24 @@ impl Route {
         self.observer.as_ref()
     }
 
+    /// The metadata that the call has besides its own.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.additions.as_ref().map(|additions| &additions.metadata)
+    }
+
+    /// The `:authority` that the call has in place of its channel's.
+    pub fn authority(&self) -> Option<&str> {
+        self.additions.as_ref()?.authority.as_deref()
+    }
+
     /// Whether the balancer is to connect what the picker has marked.
     pub fn asks_to_connect(&self) -> bool {
         self.asks_to_connect
     }
 
-    pub(super) fn take_observer(&mut self) -> Option<Arc<dyn CallObserver>> {
-        self.observer.take()
+    /// The observer and the additions.
+    pub(super) fn into_parts(self) -> (Option<Arc<dyn CallObserver>>, Option<Box<Additions>>) {
+        (self.observer, self.additions)
     }
 }
 

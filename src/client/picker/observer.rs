@@ -19,16 +19,21 @@ pub struct CallEnd<'a> {
     pub code: Option<Code>,
     /// What came with the status, if that came from the server.
     pub trailers: Option<&'a Metadata>,
+    /// The octets of request messages, as framed and compressed, that were handed to the connection.
+    pub octets_sent: u64,
+    /// The octets of response messages, as framed and compressed, that came.
+    pub octets_received: u64,
 }
 
 impl<'a> CallEnd<'a> {
-    /// A call that ended with this code and these trailers.
+    /// A call that ended with this code and these trailers, and without messages.
     pub fn new(code: Code, trailers: Option<&'a Metadata>) -> Self {
-        CallEnd { code: Some(code), trailers }
+        CallEnd { code: Some(code), trailers, ..CallEnd::UNSENT }
     }
 
     /// A call that was not sent.
-    pub const UNSENT: CallEnd<'static> = CallEnd { code: None, trailers: None };
+    pub const UNSENT: CallEnd<'static> =
+        CallEnd { code: None, trailers: None, octets_sent: 0, octets_received: 0 };
 
     /// What the server said of its load, in the trailer `endpoint-load-metrics-bin` (gRFC A64). Read when asked for.
     pub fn load_report(&self) -> Option<LoadReport> {

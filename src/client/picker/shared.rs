@@ -179,7 +179,7 @@ mod tests {
         let tally = Tally::default();
         [Some(Code::Ok), Some(Code::Internal), None, Some(Code::Ok)]
             .into_iter()
-            .for_each(|code| tally.handle_end(&CallEnd { code, trailers: None }));
+            .for_each(|code| tally.handle_end(&CallEnd { code, ..CallEnd::UNSENT }));
         assert_eq!((tally.take(), tally.take()), ((2, 1), (0, 0)));
     }
 
