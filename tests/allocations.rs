@@ -17,10 +17,9 @@ use lariat::{Channel, Engine, Inbound, Outbound, Request, Response, Server, Stat
 
 /// Calls or messages of one count.
 const COUNTED: usize = 2_000;
-/// What a count may hold besides its calls: the start of `block_on`, the setting up of a stream, queues that grow,
-/// and memory that a connection gave back in a quiet moment and needs again, of which a busy machine makes several.
-/// Below one allocation in ten calls.
-const FIXED: u64 = 190;
+/// What a count may hold besides its calls: the start of `block_on`, the setting up of a stream, queues that grow. A
+/// connection gives no memory back while calls begin, so that a busy machine makes no difference.
+const FIXED: u64 = 40;
 /// Calls before the count, for memory that is made once and used again.
 const WARM_UP: usize = 500;
 
@@ -234,10 +233,12 @@ fn a_unary_call_allocates_nothing_on_the_server_and_twice_on_the_client() {
 
 #[test]
 fn a_service_config_and_any_policy_pick_without_an_allocation() {
+    // Without a timeout: calls that happen to have the same one left begin with the same block of literals, which the
+    // server remembers when it comes for the second time.
     for policy in ["pick_first", "round_robin", "weighted_round_robin", "least_request_experimental"] {
         let config = format!(
             r#"{{"loadBalancingConfig": [{{"{policy}": {{}}}}],
-                "methodConfig": [{{"name": [{{"service": "test.Numbers"}}], "timeout": "10s"}}]}}"#
+                "methodConfig": [{{"name": [{{"service": "test.Numbers"}}], "waitForReady": true}}]}}"#
         );
         Allocations::with(&config, "Ready", one_by_one).assert_at_most(policy, 0, 2);
     }
@@ -335,5 +336,7 @@ fn a_call_from_a_plain_thread_allocates_twice_there() {
     (0..WARM_UP).for_each(|_| drop(call()));
     let count = measure(|| (0..COUNTED).for_each(|_| drop(call()))).count_total;
     println!("wait() on a plain thread: {} on that thread", count as f64 / COUNTED as f64);
-    assert!(count <= 2 * COUNTED as u64 + FIXED, "{count} allocations");
+    // The loop's channel takes memory for so many calls at a time.
+    let blocks = COUNTED as u64 / 31;
+    assert!(count <= 2 * COUNTED as u64 + blocks + FIXED, "{count} allocations");
 }

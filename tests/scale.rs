@@ -19,7 +19,7 @@ use lariat::{Channel, Engine, Request, Response, Server, Status, Wait};
 use support::{Echo, EchoClient, connect};
 
 /// Longer than a connection keeps the memory of its calls for the next ones.
-const REST: Duration = Duration::from_millis(1_500);
+const REST: Duration = Duration::from_millis(2_500);
 /// For everything that should happen soon, on a slow and busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// For a client's loop to close its connections.

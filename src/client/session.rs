@@ -18,7 +18,8 @@ use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::stats::{CallEvent, ConnectionBegin, MessageSize, WatchedConnection};
 use crate::call::{Carrier, Chosen, CompressedMessage, EncodingId, Link, large_messages};
 use crate::net::{
-    Address, CloseReason, Inbox, LazyTimer, Note, Peer, Session, SessionState, TimerId, Turn, clock,
+    Address, CloseReason, Inbox, LazyTimer, Note, Peer, RestTimer, Session, SessionState, TimerId, Turn,
+    clock,
 };
 use crate::rpc::{
     Cardinality, ClientCall, HeadersOutcome, KnownResponse, Message, Metadata, PREFIX_LEN, Status, Violation,
@@ -39,8 +40,6 @@ const REST_SLOT: u32 = u32::MAX - 3;
 const WAITING_SLOT: u32 = u32::MAX - 4;
 /// How much of a status line of HTTP/1 goes into an error.
 const MAX_STATUS_LINE: usize = 100;
-/// How long a connection keeps the memory of its calls for the next ones.
-const REST_AFTER: Duration = Duration::from_secs(1);
 
 /// How an alert of TLS 1.0 to 1.3 begins (RFC 8446 §5.1). As HTTP/2 it would be a frame larger than any allowed.
 const TLS_ALERT: [u8; 2] = [21, 3];
@@ -162,7 +161,7 @@ struct Open {
     timer: LazyTimer,
     ready_timer: Option<TimerId>,
     /// For giving memory back.
-    rest_timer: LazyTimer,
+    rest_timer: RestTimer,
     /// Who wants to know of the connection.
     _watched: Option<WatchedConnection>,
 }
@@ -435,7 +434,7 @@ impl Session for ClientSession {
             pool_limit: None,
             timer: LazyTimer::new(CONNECTION_SLOT),
             ready_timer: Some(turn.set_timer(self.connect_deadline, READY_SLOT)),
-            rest_timer: LazyTimer::new(REST_SLOT),
+            rest_timer: RestTimer::new(REST_SLOT),
             _watched: watched,
         });
         self.handle.inbox.open(note);
@@ -508,7 +507,7 @@ impl Session for ClientSession {
             open.timer.arm(turn, next);
         }
         if open.calls.capacity() > 0 {
-            open.rest_timer.arm_in(turn, REST_AFTER);
+            open.rest_timer.arm(turn, open.http2.stats().streams_opened);
         }
         match open.calls.len() == open.bound {
             true if self.handle.idle_since().is_none() => self.handle.activity.idle(turn.now),
@@ -537,7 +536,8 @@ impl Session for ClientSession {
             let status = Status::unavailable(format!("{}: {loss}", self.address));
             open.end_all(turn, &status);
             unsent.extend(open.waiting.drain(..));
-            for timer in [&mut open.timer, &mut open.waiting_timer, &mut open.rest_timer] {
+            open.rest_timer.cancel(turn);
+            for timer in [&mut open.timer, &mut open.waiting_timer] {
                 timer.cancel(turn);
             }
             if let Some(timer) = open.ready_timer {
@@ -897,8 +897,7 @@ impl Open {
 
     /// After a while without calls a connection gives back the memory that calls needed.
     fn rest(&mut self, out: &mut WriteBuf) {
-        self.rest_timer.fired();
-        if self.calls.is_empty() {
+        if self.rest_timer.fired(self.http2.stats().streams_opened) && self.calls.is_empty() {
             self.http2.shrink();
             out.shrink();
             self.calls = Slab::new();

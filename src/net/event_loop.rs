@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::allocator;
 use super::clock;
 use super::connection::{Buffers, Connection, Edge, Next};
 use super::large_messages::{FORGET_AFTER, LargeMessages};
@@ -29,6 +30,12 @@ const EVENTS: usize = 1024;
 const READ_BUFFER: usize = 128 * 1024;
 /// Mailbox messages and notes handled before sockets get their turn again.
 const MESSAGES_PER_TURN: usize = 4096;
+/// So many connections make a burst, if all others are no more than that.
+const BURST: usize = 64;
+/// How long after a burst its memory goes back to the system: the next one may follow at once.
+const BURST_OVER: Duration = Duration::from_secs(1);
+/// How long after that the tables move to where memory is free by then.
+const TABLES_MOVE: Duration = Duration::from_millis(100);
 /// The token of the mailbox's waker; no entry has it, since generations start at 1.
 const WAKER: mio::Token = mio::Token(0);
 
@@ -52,6 +59,10 @@ pub(crate) struct EventLoop {
     touched: Vec<Token>,
     parts: Parts,
     options: LoopOptions,
+    /// The most entries since memory was last given back to the system.
+    most_entries: usize,
+    /// A timer is set that does so.
+    gives_back: bool,
     stopped: bool,
     /// In place of the kernel.
     #[cfg(test)]
@@ -101,6 +112,8 @@ impl EventLoop {
                 now,
             },
             options,
+            most_entries: 0,
+            gives_back: false,
             stopped: false,
             #[cfg(test)]
             network: Network::current(),
@@ -371,6 +384,8 @@ impl EventLoop {
                     guard(|| alarm.ring());
                 }
                 Ring::Listener(token) => self.accept(token),
+                Ring::BurstOver => self.give_back(),
+                Ring::TablesMove => self.move_tables(),
                 Ring::LargeMessages => {
                     if self.parts.large_messages.forget() {
                         self.parts.timers.set(self.parts.now + FORGET_AFTER, Ring::LargeMessages);
@@ -482,6 +497,8 @@ impl EventLoop {
                     let timer = self.parts.timers.set(deadline, Ring::Sleep(Arc::clone(&alarm)));
                     alarm.set_timer(timer);
                 }
+                Message::Nothing => {}
+                Message::Freed => self.end_burst(),
                 Message::Silence(alarm) => {
                     if let Some(timer) = alarm.timer() {
                         self.parts.timers.cancel(timer);
@@ -515,6 +532,7 @@ impl EventLoop {
 
     fn insert_connection(&mut self, connection: Connection) -> Option<Token> {
         let token = self.parts.insert(Entry::Connection(Box::new(connection)));
+        self.most_entries = self.most_entries.max(self.parts.entries.len());
         let registry = self.poll.registry();
         let (connection, mut turn) = self.parts.connection(token)?;
         if let Err(error) = connection.register(&self.options.sockets, registry, pack(token)) {
@@ -598,6 +616,36 @@ impl EventLoop {
             self.parts.handle.connection_closed();
         }
         guard(move || drop(entry));
+        let now = self.parts.entries.len();
+        if self.most_entries >= BURST + 2 * now {
+            self.end_burst();
+        }
+    }
+
+    /// Has memory given back to the system after a while.
+    #[cold]
+    fn end_burst(&mut self) {
+        if !std::mem::replace(&mut self.gives_back, true) {
+            self.parts.timers.set(self.parts.now + BURST_OVER, Ring::BurstOver);
+        }
+    }
+
+    /// Gives back to the system what a burst has needed.
+    fn give_back(&mut self) {
+        self.gives_back = false;
+        self.most_entries = self.parts.entries.len();
+        allocator::keep_chunks_in_front();
+        self.parts.timers.set(self.parts.now + TABLES_MOVE, Ring::TablesMove);
+    }
+
+    /// Tables that grew in a burst lie in the midst of what it has left.
+    fn move_tables(&mut self) {
+        self.parts.entries = std::mem::take(&mut self.parts.entries).into_iter().collect();
+        self.parts.timers.shrink();
+        self.mailbox.move_channel();
+        self.again = self.again.as_slice().to_vec();
+        self.touched = self.touched.as_slice().to_vec();
+        allocator::keep_chunks_in_front();
     }
 
     /// Drops a task that has ended, or that panicked (`done` is `None` then).

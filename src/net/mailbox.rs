@@ -49,6 +49,10 @@ pub(super) enum Message {
     CloseListener(ListenerId),
     Spawn(Box<dyn Task>),
     Sleep(Instant, Arc<Alarm>),
+    /// Much memory was freed.
+    Freed,
+    /// For what it does to the channel.
+    Nothing,
     /// Nobody waits for this alarm any more.
     Silence(Arc<Alarm>),
     Stop,
@@ -212,6 +216,11 @@ impl LoopHandle {
         self.post(Message::Silence(alarm));
     }
 
+    /// Much memory was freed on the loop's thread, which the system should have back.
+    pub(crate) fn freed(&self) {
+        self.post(Message::Freed);
+    }
+
     /// Ends the loop: its sessions are told, its sockets closed.
     pub(crate) fn stop(&self) {
         self.post(Message::Stop);
@@ -298,6 +307,14 @@ impl Mailbox {
             self.shared.posted.store(true, Ordering::Relaxed);
             Some(message)
         })
+    }
+
+    /// Has the channel put the next messages into new memory.
+    pub(super) fn move_channel(&self) {
+        /// It allocates room for so many at a time, and keeps the last.
+        const BLOCK: usize = 31;
+        let handle = LoopHandle { shared: Arc::clone(&self.shared) };
+        (0..BLOCK).for_each(|_| handle.post(Message::Nothing));
     }
 
     /// Marks this thread as the loop's, until the guard is dropped. `None` if a loop already runs on this thread.

@@ -7,6 +7,7 @@
 
 mod address;
 mod alarm;
+mod allocator;
 pub(crate) mod clock;
 mod connection;
 mod descriptors;
@@ -19,6 +20,7 @@ mod mailbox;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod peer;
+mod rest_timer;
 mod security;
 mod session;
 #[cfg(test)]
@@ -39,6 +41,7 @@ pub(crate) use listener::{BoundListener, Place, SessionFactory};
 pub use mailbox::on_event_loop;
 pub(crate) use mailbox::{ListenerId, LoopHandle, Note};
 pub use peer::{Peer, PeerAddress, SecurityLevel};
+pub(crate) use rest_timer::RestTimer;
 pub(crate) use security::Security;
 #[cfg(test)]
 pub(crate) use session::Audit;

@@ -34,6 +34,10 @@ pub(super) enum Ring {
     Connection(Token),
     /// The loop's own: a listener may accept again.
     Listener(Token),
+    /// The loop's own: a burst is over, whose memory the system may have back.
+    BurstOver,
+    /// The loop's own: its tables become smaller after that.
+    TablesMove,
     /// A sleeping future.
     Sleep(Arc<Alarm>),
     /// The loop's own: large messages may be forgotten.

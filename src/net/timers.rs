@@ -78,6 +78,11 @@ impl<T> Timers<T> {
         TimerId { index, generation }
     }
 
+    /// Gives memory back that more timers have needed.
+    pub(crate) fn shrink(&mut self) {
+        self.entries = std::mem::take(&mut self.entries).into_iter().collect();
+    }
+
     pub(crate) fn cancel(&mut self, id: TimerId) {
         let is_set =
             self.entries.get(id.index as usize).is_some_and(|entry| entry.generation == id.generation);

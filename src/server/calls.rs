@@ -133,6 +133,11 @@ impl Calls {
         !self.places.is_empty()
     }
 
+    /// How many places there are.
+    pub(super) fn places(&self) -> usize {
+        self.places.len()
+    }
+
     /// The numbers of all places, of which some may be free.
     pub(super) fn indices(&self) -> std::ops::Range<u32> {
         0..self.places.len() as u32

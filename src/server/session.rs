@@ -20,7 +20,8 @@ use super::watch::Watched;
 use crate::call::stats::{ConnectionBegin, WatchedConnection};
 use crate::call::{CallContext, CompressedMessage, Link, MethodKind, large_messages};
 use crate::net::{
-    CloseReason, LazyTimer, Note, Peer, PeerAddress, Security, Session, SessionFactory, SessionState, Turn,
+    CloseReason, LazyTimer, Note, Peer, PeerAddress, RestTimer, Security, Session, SessionFactory,
+    SessionState, Turn,
 };
 use crate::rpc::compression::IDENTITY;
 use crate::rpc::{
@@ -33,13 +34,13 @@ const CONNECTION_SLOT: u32 = u32::MAX;
 const SERVER_SLOT: u32 = u32::MAX - 1;
 /// The slot of the timer for giving memory back.
 const REST_SLOT: u32 = u32::MAX - 2;
-/// How long a connection keeps the memory of its calls for the next ones.
-const REST_AFTER: Duration = Duration::from_secs(1);
 /// How long after its deadline a call is reset. The client ends it by a timer of its own, with DEADLINE_EXCEEDED; a
 /// reset that overtook that timer would tell some clients CANCELLED instead.
 const DEADLINE_SLACK: Duration = Duration::from_millis(10);
 /// Header lists whose route is remembered. Clients send few distinct ones that repeat to the octet.
 const CACHED_ROUTES: usize = 16;
+/// Calls at once whose memory, once freed, the system should have back.
+const MANY: usize = 64;
 /// Runs kept for the next calls, besides one in the place of each call.
 const KEPT: usize = 64;
 
@@ -101,7 +102,7 @@ struct Open {
     idle_runs: Vec<(u32, Box<dyn Invocation>)>,
     timer: LazyTimer,
     /// For giving memory back.
-    rest_timer: LazyTimer,
+    rest_timer: RestTimer,
     /// What the server's statistics have of this connection already.
     counted: Counted,
     /// Who wants to know of the connection.
@@ -174,7 +175,7 @@ impl Session for ServerSession {
             next_route: 0,
             idle_runs: Vec::new(),
             timer: LazyTimer::new(CONNECTION_SLOT),
-            rest_timer: LazyTimer::new(REST_SLOT),
+            rest_timer: RestTimer::new(REST_SLOT),
             counted: Counted::default(),
             _watched: watched,
         };
@@ -234,7 +235,7 @@ impl Session for ServerSession {
             open.timer.arm(turn, next);
         }
         if open.calls.has_memory() {
-            open.rest_timer.arm_in(turn, REST_AFTER);
+            open.rest_timer.arm(turn, open.http2.stats().streams_opened);
         }
     }
 
@@ -263,6 +264,7 @@ impl Session for ServerSession {
             for index in open.calls.indices() {
                 open.cancel_call(turn, index, Status::cancelled("the client's connection was lost"));
             }
+            open.free_calls();
             open.timer.cancel(turn);
             open.rest_timer.cancel(turn);
         } else if matches!(reason, CloseReason::ConnectFailed(_)) {
@@ -785,16 +787,23 @@ impl Open {
 
     /// After a while without calls a connection gives back the memory that calls needed.
     fn rest(&mut self, out: &mut WriteBuf) {
-        self.rest_timer.fired();
         self.count();
-        if self.calls.is_empty() {
+        if self.rest_timer.fired(self.http2.stats().streams_opened) && self.calls.is_empty() {
             self.http2.shrink();
             out.shrink();
-            self.calls = Calls::default();
-            self.idle_runs = Vec::new();
+            self.free_calls();
             self.routes = Vec::new();
             self.next_route = 0;
         }
+    }
+
+    /// Frees the memory of the calls, of which none is under way.
+    fn free_calls(&mut self) {
+        if self.calls.places() >= MANY {
+            self.link.handle.freed();
+        }
+        self.calls = Calls::default();
+        self.idle_runs = Vec::new();
     }
 }
 

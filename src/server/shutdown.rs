@@ -9,6 +9,11 @@ use std::time::Duration;
 use crate::call::Link;
 use crate::engine::{Sleep, sleep};
 
+/// How many times more room than needed the table of connections may have.
+const ROOMY: usize = 8;
+/// Connections for which there always is room enough.
+const FEW: usize = 16;
+
 /// How far a server is on its way from serving to gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
@@ -54,6 +59,12 @@ impl Sessions {
         if state.phase != Phase::Serving || limit.is_some_and(|limit| state.links.len() >= limit) {
             return None;
         }
+        // A burst may have left a table that is much too large. To make it smaller while the burst ends would be in
+        // vain: the memory for the new one would lie where it keeps the system from having the rest.
+        let len = state.links.len();
+        if state.links.capacity() > ROOMY * len.max(FEW) {
+            state.links.shrink_to(2 * len);
+        }
         let id = state.next_id;
         state.next_id += 1;
         state.links.insert(id, None);
@@ -70,6 +81,9 @@ impl Sessions {
     pub(super) fn remove(&self, id: u64) {
         self.count_down(|state| {
             state.links.remove(&id);
+            if state.links.is_empty() {
+                state.links = HashMap::new();
+            }
         });
     }
 
