@@ -1,12 +1,14 @@
 //! Octets over TLS: large, in small pieces, and to the end.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::time::Duration;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use lariat::client::dialer::Dialed;
 use lariat::credentials::{ClientTls, ServerTls, TlsVersion};
-use lariat::{Channel, Code, Server, Wait};
+use lariat::{Address, Channel, Code, Server, Wait};
 
 use super::certificates::Authority;
 use super::who::{echo, serve, target};
@@ -113,4 +115,40 @@ fn a_graceful_stop_lets_calls_finish_over_tls() {
     assert!(server.graceful_stop(Duration::from_secs(20)).wait());
     assert_eq!(call.wait().unwrap().message(), &Bytes::from("wait100"));
     let _ = target(&server);
+}
+
+#[test]
+fn a_dialer_of_ones_own_makes_the_connections_that_tls_secures() {
+    let authority = Authority::new("authority");
+    let server = serve(ServerTls::new(authority.issue(&["greeter.example.com"]).identity()));
+    let tls = ClientTls::new().roots(authority.roots());
+    let address = server.local_address().to_string();
+    let dial =
+        move |_: &Address, _: Instant| -> io::Result<Dialed> { Ok(TcpStream::connect(&address)?.into()) };
+    // The name in the certificate has to be that of the target, whatever the dialer connects to.
+    let channel = |authority: &str| {
+        let builder = Channel::builder("192.0.2.1:50051").authority(authority);
+        EchoClient::new(builder.dialer(dial.clone()).tls(tls.clone()).build().unwrap())
+    };
+    let client = channel("greeter.example.com");
+    let message = Bytes::from(vec![7; 100_000]);
+    let response = client.unary(message.clone()).wait().unwrap();
+    assert_eq!(response.message(), &message);
+    let status = channel("other.example.com").unary("x").wait().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("other.example.com"), "{status}");
+    // One end of a pair of sockets has no address, and is secured all the same.
+    let relay = relay(&server, 1_000, usize::MAX);
+    let dial = move |_: &Address, _: Instant| -> io::Result<Dialed> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let server = TcpStream::connect(relay.replace("localhost", "127.0.0.1"))?;
+        let (mut from, mut to) = (theirs.try_clone()?, server.try_clone()?);
+        std::thread::spawn(move || io::copy(&mut from, &mut to));
+        let (mut from, mut to) = (server, theirs);
+        std::thread::spawn(move || io::copy(&mut from, &mut to));
+        Ok(ours.into())
+    };
+    let builder = Channel::builder("192.0.2.1:50051").authority("greeter.example.com").dialer(dial);
+    let client = EchoClient::new(builder.tls(tls.clone()).build().unwrap());
+    assert_eq!(client.unary(message.clone()).wait().unwrap().message(), &message);
 }
