@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::world::{All, World, is_loss};
+use crate::client::ChannelBuilder;
 use crate::net::simulation::{Blow, Fault, Random, Weather};
 use crate::rpc::Code;
 use crate::server::ServerBuilder;
@@ -265,6 +266,145 @@ fn servers_that_take_turns_lose_no_call_and_serve_none_twice() {
         for name in &names {
             assert_eq!(world.ledger.runs(name), 1, "runs of {name:?}");
         }
+        world.end();
+    });
+}
+
+/// Up to four attempts of each call.
+const RETRIES: &str = r#"{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 4,
+    "initialBackoff": "0.01s", "maxBackoff": "0.1s", "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"]}}]}"#;
+const MAX_ATTEMPTS: usize = 4;
+
+/// A call that has a name of its own, and all the time that repairs may take.
+fn named(first: u8, second: u8, name: &str) -> Request<Bytes> {
+    let message: Bytes = [&[first, second], name.as_bytes()].concat().into();
+    Request::new(message).with_wait_for_ready(true).with_timeout(Duration::from_secs(3_600))
+}
+
+/// A handler that ran again was told of more attempts than before, and of no more than there may be.
+fn check_attempts(world: &World, name: &Bytes) {
+    let attempts = world.ledger.attempts(name);
+    assert!(attempts.is_sorted_by(|one, next| one < next), "attempts of {name:?}: {attempts:?}");
+    assert!(attempts.iter().all(|previous| *previous < MAX_ATTEMPTS), "attempts of {name:?}: {attempts:?}");
+}
+
+#[test]
+fn without_a_policy_no_handler_runs_twice_for_a_call() {
+    for_each_seed(300, |seed| {
+        let random = &mut Random::new(seed ^ 0x0cce);
+        let world = World::new(seed, weather(random), faults(random));
+        let calls = (0..1 + random.below(8)).map(|i| {
+            let request = named(0, 0, &format!("call {i}"));
+            let (world, slow, name) = (&world, random.once_in(2), request.message().clone());
+            Box::pin(async move {
+                let outcome = if slow { world.slow(request) } else { world.echo(request) }.await;
+                let runs = world.ledger.runs(&name);
+                match outcome {
+                    Ok(_) => assert_eq!(runs, 1, "runs of {name:?}"),
+                    Err(status) => {
+                        assert!(runs <= 1 && is_loss(&status), "{runs} runs of {name:?}: {status}")
+                    }
+                }
+            }) as _
+        });
+        world.run(All(calls.collect()));
+        world.end();
+    });
+}
+
+#[test]
+fn what_a_retry_policy_may_repair_is_repaired_with_as_many_runs_as_that_takes() {
+    for_each_seed(300, |seed| {
+        let random = &mut Random::new(seed ^ 0x4e74);
+        let channel = |channel: ChannelBuilder| channel.default_service_config(RETRIES);
+        let world = World::with(seed, weather(random), Vec::new(), |server| server, channel);
+        let calls = (0..1 + random.below(8)).map(|i| {
+            let failures = random.below(6) as u8;
+            let request = named(failures, 0, &format!("call {i}"));
+            let (world, name) = (&world, request.message().clone());
+            Box::pin(async move {
+                let outcome = world.flaky(request).await;
+                let attempts = world.ledger.attempts(&name);
+                let expected = (usize::from(failures) + 1).min(MAX_ATTEMPTS);
+                assert_eq!(attempts, (0..expected).collect::<Vec<_>>(), "attempts of {name:?}");
+                match outcome {
+                    Ok(response) => assert!(*response.message() == name, "an answer of other octets"),
+                    Err(status) => {
+                        assert_eq!(status.code(), Code::Unavailable, "{status}");
+                        assert!(usize::from(failures) >= MAX_ATTEMPTS, "{status}");
+                    }
+                }
+            }) as _
+        });
+        world.run(All(calls.collect()));
+        world.end();
+    });
+}
+
+#[test]
+fn a_loss_that_a_retry_policy_may_repair_is_repaired() {
+    for_each_seed(300, |seed| {
+        let random = &mut Random::new(seed ^ 0x1055);
+        // Three wires fail at most, and all others hold.
+        let (weather, faults) = (weather(random), faults(random));
+        let is_calm = faults.is_empty();
+        let channel = |channel: ChannelBuilder| channel.default_service_config(RETRIES);
+        let world = World::with(seed, weather, faults, |server| server, channel);
+        let calls = (0..1 + random.below(8)).map(|i| {
+            let then_fails = u8::from(random.once_in(2));
+            let request = named(0, then_fails, &format!("call {i}"));
+            let (world, name) = (&world, request.message().clone());
+            Box::pin(async move {
+                let mut inbound = world.begin(request);
+                // Up to here every loss can be repaired, by one attempt after the other.
+                if let Err(status) = inbound.headers().await {
+                    panic!("a call that could have been repaired: {name:?}: {status}");
+                }
+                let runs = world.ledger.runs(&name);
+                let end = loop {
+                    match inbound.message().await {
+                        Ok(Some(message)) => assert!(message == name, "a message of other octets"),
+                        Ok(None) => break Ok(()),
+                        Err(status) => break Err(status),
+                    }
+                };
+                // A call whose response has begun is the server's, whatever becomes of it.
+                world.network.sleep(Duration::from_secs(1)).await;
+                assert_eq!(world.ledger.runs(&name), runs, "runs of {name:?}");
+                check_attempts(world, &name);
+                match end {
+                    Ok(()) => assert_eq!(then_fails, 0, "{name:?}"),
+                    Err(status) => assert!(then_fails > 0 || (!is_calm && is_loss(&status)), "{status}"),
+                }
+            }) as _
+        });
+        world.run(All(calls.collect()));
+        world.end();
+    });
+}
+
+#[test]
+fn a_unary_call_is_repaired_unless_its_response_had_begun() {
+    for_each_seed(300, |seed| {
+        let random = &mut Random::new(seed ^ 0x3e9a);
+        let (weather, faults) = (weather(random), faults(random));
+        let channel = |channel: ChannelBuilder| channel.default_service_config(RETRIES);
+        let world = World::with(seed, weather, faults, |server| server, channel);
+        let calls = (0..1 + random.below(8)).map(|i| {
+            let request = named(0, 0, &format!("call {i}"));
+            let (world, slow, name) = (&world, random.once_in(2), request.message().clone());
+            Box::pin(async move {
+                let outcome = if slow { world.slow(request) } else { world.echo(request) }.await;
+                check_attempts(world, &name);
+                match outcome {
+                    Ok(response) => assert!(*response.message() == name, "an answer of other octets"),
+                    // Only a response that had begun may be lost for good, and that comes of a handler that ran.
+                    Err(status) => assert!(is_loss(&status) && world.ledger.runs(&name) > 0, "{status}"),
+                }
+            }) as _
+        });
+        world.run(All(calls.collect()));
         world.end();
     });
 }

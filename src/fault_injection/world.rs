@@ -36,17 +36,29 @@ pub(super) struct World {
 /// What the handlers were asked, by the name each call gives itself.
 #[derive(Default)]
 pub(super) struct Ledger {
-    runs: Mutex<HashMap<Bytes, usize>>,
+    /// Of each run, how many attempts the call said had gone before.
+    runs: Mutex<HashMap<Bytes, Vec<usize>>>,
 }
 
 impl Ledger {
     /// How often a handler ran for the call of this name.
     pub(super) fn runs(&self, name: &Bytes) -> usize {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied().unwrap_or(0)
+        self.attempts(name).len()
     }
 
-    fn note(&self, name: &Bytes) {
-        *self.runs.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default() += 1;
+    /// What each of those runs was told: how many attempts had gone before.
+    pub(super) fn attempts(&self, name: &Bytes) -> Vec<usize> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default()
+    }
+
+    /// Notes a run, and returns how many there are.
+    fn note(&self, request: &Request<Bytes>) -> usize {
+        let previous = request.metadata().get("grpc-previous-rpc-attempts");
+        let previous = previous.map_or(0, |text| text.parse().expect("a number of attempts"));
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = runs.entry(request.message().clone()).or_default();
+        runs.push(previous);
+        runs.len()
     }
 }
 
@@ -144,6 +156,16 @@ impl World {
         self.channel.unary::<Raw, _, _>(&self.method("Slow"), request)
     }
 
+    /// Fails without a response so many times as the first octet says, and then answers with what it gets.
+    pub(super) fn flaky(&self, request: Request<Bytes>) -> UnaryCall<Bytes> {
+        self.channel.unary::<Raw, _, _>(&self.method("Flaky"), request)
+    }
+
+    /// Fails as the first octet says; else answers with what it gets, and then fails or ends well as the second says.
+    pub(super) fn begin(&self, request: Request<Bytes>) -> Inbound<Bytes> {
+        self.channel.server_streaming::<Raw, _, _>(&self.method("Begin"), request)
+    }
+
     /// Answers with the octets that it was sent, in all.
     pub(super) fn collect(&self) -> (Outbound<Bytes>, UnaryCall<Bytes>) {
         self.channel.client_streaming::<Raw, _, _>(&self.method("Collect"), Request::new(()))
@@ -179,18 +201,38 @@ impl Service for Test {
     }
 
     fn methods(&self) -> Vec<Handler> {
-        let note = |ledger: &Arc<Ledger>, request: &Request<Bytes>| ledger.note(request.message());
-        let [for_echo, for_slow] = [Arc::clone(&self.ledger), Arc::clone(&self.ledger)];
+        let [for_echo, for_slow, for_flaky, for_begin] = [(); 4].map(|()| Arc::clone(&self.ledger));
         vec![
             Handler::unary::<Raw, Bytes, Bytes, _, _>("Echo", move |request| {
-                note(&for_echo, &request);
+                for_echo.note(&request);
                 async move { Ok(Response::new(request.into_message())) }
             }),
             Handler::unary::<Raw, Bytes, Bytes, _, _>("Slow", move |request| {
-                note(&for_slow, &request);
+                for_slow.note(&request);
                 async move {
                     sleep(Duration::from_millis(40)).await;
                     Ok(Response::new(request.into_message()))
+                }
+            }),
+            Handler::unary::<Raw, Bytes, Bytes, _, _>("Flaky", move |request| {
+                let run = for_flaky.note(&request);
+                async move {
+                    match run <= usize::from(request.message()[0]) {
+                        true => Err(Status::unavailable("not yet")),
+                        false => Ok(Response::new(request.into_message())),
+                    }
+                }
+            }),
+            Handler::server_streaming::<Raw, Bytes, Bytes, _, _>("Begin", move |request, outbound| {
+                let run = for_begin.note(&request);
+                async move {
+                    let [failures, then_fails] = [0, 1].map(|octet| usize::from(request.message()[octet]));
+                    if run <= failures {
+                        return Err(Status::unavailable("not yet"));
+                    }
+                    outbound.send(request.into_message()).await?;
+                    sleep(Duration::from_millis(10)).await;
+                    if then_fails > 0 { Err(Status::unavailable("no more")) } else { Ok(()) }
                 }
             }),
             Handler::client_streaming::<Raw, Bytes, Bytes, _, _>("Collect", |mut inbound| async move {
