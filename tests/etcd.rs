@@ -1,6 +1,8 @@
 //! Channels and registrations with etcd: a real one over loopback, if its program is at hand (`LARIAT_ETCD` names it,
 //! else it is looked for in `PATH`), and a scripted one for what cannot be had of a real one at will.
 
+#[path = "tls/certificates.rs"]
+mod certificates;
 mod support;
 
 use std::net::TcpListener;
@@ -11,8 +13,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use certificates::Authority;
 use lariat::client::ConnectivityState;
 use lariat::codec::Raw;
+use lariat::credentials::ClientTls;
 use lariat::etcd::{Entry, Etcd};
 use lariat::server::{Handler, Service};
 use lariat::{Channel, Code, Inbound, Outbound, Request, Response, Server, Status, Wait};
@@ -40,11 +44,18 @@ struct Member {
     folder: PathBuf,
     client_url: String,
     peer_url: String,
+    /// Who vouches for it, if it is reached over TLS. The files are beside its folder.
+    authority: Option<Authority>,
     process: Option<Child>,
 }
 
 impl Member {
     fn start(program: PathBuf, name: &str) -> Member {
+        Member::start_with(program, name, None)
+    }
+
+    /// With an authority, it is reached over TLS.
+    fn start_with(program: PathBuf, name: &str, authority: Option<Authority>) -> Member {
         let folder =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("etcd-{name}-{}", std::process::id()));
         let url = || {
@@ -52,13 +63,27 @@ impl Member {
             format!("http://{}", free.local_addr().unwrap())
         };
         let (client_url, peer_url) = (url(), url());
-        let mut member = Member { program, folder, client_url, peer_url, process: None };
+        let mut member = Member { program, folder, client_url, peer_url, authority, process: None };
+        if let Some(authority) = &member.authority {
+            member.client_url = member.client_url.replace("http://", "https://");
+            let certified = authority.issue(&["localhost", "127.0.0.1"]);
+            let files =
+                [("ca.pem", &authority.pem), ("cert.pem", &certified.chain), ("key.pem", &certified.key)];
+            for (name, content) in files {
+                std::fs::write(member.folder.with_extension(name), content).unwrap();
+            }
+        }
         member.run();
         member
     }
 
     fn run(&mut self) {
-        let process = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        if self.authority.is_some() {
+            command.arg("--cert-file").arg(self.folder.with_extension("cert.pem"));
+            command.arg("--key-file").arg(self.folder.with_extension("key.pem"));
+        }
+        let process = command
             .arg("--data-dir")
             .arg(&self.folder)
             .args(["--listen-client-urls", &self.client_url, "--advertise-client-urls", &self.client_url])
@@ -86,11 +111,22 @@ impl Member {
     }
 
     fn etcd(&self) -> Etcd {
-        Etcd::new([self.client_url.trim_start_matches("http://")]).plaintext()
+        let address = self.client_url.trim_start_matches("http://").trim_start_matches("https://");
+        match &self.authority {
+            None => Etcd::new([address]).plaintext(),
+            Some(authority) => {
+                let tls = ClientTls::new().roots(authority.roots());
+                Etcd::new([address]).channel(move |channel| channel.tls(tls.clone()))
+            }
+        }
     }
 
     fn try_control(&self, arguments: &[&str]) -> Option<String> {
-        let output = Command::new(self.program.with_file_name("etcdctl"))
+        let mut command = Command::new(self.program.with_file_name("etcdctl"));
+        if self.authority.is_some() {
+            command.arg("--cacert").arg(self.folder.with_extension("ca.pem"));
+        }
+        let output = command
             .args(["--endpoints", &self.client_url, "--command-timeout", "2s"])
             .args(arguments)
             .env("ETCDCTL_API", "3")
@@ -109,6 +145,9 @@ impl Drop for Member {
     fn drop(&mut self) {
         self.kill();
         let _ = std::fs::remove_dir_all(&self.folder);
+        for name in ["ca.pem", "cert.pem", "key.pem"] {
+            let _ = std::fs::remove_file(self.folder.with_extension(name));
+        }
     }
 }
 
@@ -192,6 +231,25 @@ fn a_channel_follows_servers_that_register_and_deregister() {
         call.is_err_and(|status| status.code() == Code::Unavailable)
     };
     eventually("calls fail without a server", fails);
+}
+
+#[test]
+fn a_cluster_is_reached_over_tls_by_whoever_trusts_its_authority() {
+    let Some(program) = program() else { return };
+    let member = Member::start_with(program, "tls", Some(Authority::new("authority of etcd")));
+    let a = Backend::start();
+    let registration = member.etcd().register("greeter", a.entry()).unwrap();
+    registration.registered().wait();
+    let client = channel(member.etcd());
+    follows(&client, &[&a], &[true]);
+    assert!(member.control(&["get", "--prefix", "greeter/", "--keys-only"]).contains(&a.address()));
+    // The backends' security is another matter, and so is whom others trust.
+    let tls = ClientTls::new().roots(Authority::new("another authority").roots());
+    let address = member.client_url.trim_start_matches("https://").to_owned();
+    let stranger = channel(Etcd::new([address]).channel(move |channel| channel.tls(tls.clone())));
+    let status = stranger.request(Request::new(Bytes::new()).with_wait_for_ready(false)).wait().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("UnknownIssuer"), "{status}");
 }
 
 #[test]
@@ -326,9 +384,11 @@ enum Watch {
 }
 
 /// An etcd with one entry, whose watches go as a script says.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Scripted {
     entry: String,
+    /// The first reading gets an answer that is larger than any should be.
+    begins_large: bool,
     script: Arc<Mutex<Vec<Watch>>>,
     reads: Arc<AtomicUsize>,
     /// The revisions from which changes were wanted.
@@ -343,8 +403,18 @@ fn field(number: u8, content: &[u8]) -> Vec<u8> {
 }
 
 impl Scripted {
+    fn serve(&self) -> Server {
+        let [kv, watch] = ["etcdserverpb.KV", "etcdserverpb.Watch"].map(|name| Api(name, self.clone()));
+        Server::builder().plaintext().add_service(kv).add_service(watch).bind("127.0.0.1:0").unwrap()
+    }
+
     async fn range(self, _: Request<Bytes>) -> Result<Response<Bytes>, Status> {
-        self.reads.fetch_add(1, Ordering::SeqCst);
+        if self.reads.fetch_add(1, Ordering::SeqCst) == 0 && self.begins_large {
+            // In a field that nobody knows, so that only the length is wrong with it.
+            let mut large = vec![15 << 3 | 2, 0x80, 0x80, 0x80, 0x08];
+            large.resize(large.len() + 16 * 1024 * 1024, 0);
+            return Ok(Response::new(large.into()));
+        }
         let kv = [field(1, b"greeter/a"), field(5, self.entry.as_bytes())].concat();
         // The header has the revision 41.
         Ok(Response::new([field(1, &[3 << 3, 41]), field(2, &kv)].concat().into()))
@@ -399,12 +469,9 @@ fn everything_is_read_again_when_a_watch_ends() {
     let scripted = Scripted {
         entry: backend.entry().to_json(),
         script: Arc::new(Mutex::new(vec![Watch::Ended, Watch::Cancelled, Watch::Compacted])),
-        reads: Arc::default(),
-        watched: Arc::default(),
+        ..Scripted::default()
     };
-    let [kv, watch] = ["etcdserverpb.KV", "etcdserverpb.Watch"].map(|name| Api(name, scripted.clone()));
-    let server =
-        Server::builder().plaintext().add_service(kv).add_service(watch).bind("127.0.0.1:0").unwrap();
+    let server = scripted.serve();
     let client = channel(Etcd::new([server.local_address().to_string()]).plaintext());
     client.unary("x").wait().unwrap();
     eventually("the fourth watch stays", || scripted.watched.lock().unwrap().len() == 4);
@@ -422,4 +489,41 @@ fn everything_is_read_again_when_a_watch_ends() {
     client.channel.close();
     eventually("the channel ends", || client.channel.state() == ConnectivityState::Shutdown);
     eventually("the connection to etcd is gone", || server.connections() == 0);
+}
+
+#[test]
+fn a_response_of_etcd_that_is_too_large_is_refused_and_etcd_asked_again() {
+    let backend = Backend::start();
+    let scripted = Scripted { entry: backend.entry().to_json(), begins_large: true, ..Scripted::default() };
+    let server = scripted.serve();
+    let client = channel(Etcd::new([server.local_address().to_string()]).plaintext());
+    let request = Request::new(Bytes::new()).with_wait_for_ready(false);
+    let status = client.request(request).wait().unwrap_err();
+    let why = "etcd cannot be asked for \"greeter/\": status RESOURCE_EXHAUSTED";
+    assert!(status.message().contains(why) && status.message().contains("16777216"), "{status}");
+    client.request(Request::new(Bytes::new()).with_wait_for_ready(true)).wait().unwrap();
+    assert_eq!(scripted.reads.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn host_names_in_entries_are_looked_up_again_when_a_connection_is_lost() {
+    let backend = Backend::start();
+    let port = backend.address().rsplit_once(':').unwrap().1.to_owned();
+    let entry = Entry::new(format!("localhost:{port}")).to_json();
+    let scripted = Scripted { entry, ..Scripted::default() };
+    let server = scripted.serve();
+    let channel = Channel::builder("etcd:///greeter")
+        .resolver(Etcd::new([server.local_address().to_string()]).plaintext())
+        .min_resolution_interval(Duration::from_millis(1))
+        .plaintext();
+    let client = EchoClient::new(channel.build().unwrap());
+    let call = || client.request(Request::new(Bytes::new()).with_wait_for_ready(true)).wait();
+    call().unwrap();
+    backend.server.graceful_stop(Duration::from_secs(10)).wait();
+    eventually("the connection is lost", || client.channel.state() != ConnectivityState::Ready);
+    drop(backend);
+    let _server = builder(&Echo::default()).bind(&format!("127.0.0.1:{port}")).unwrap();
+    call().unwrap();
+    // What the answer is made of was read once; the names alone were looked up again.
+    assert_eq!(scripted.reads.load(Ordering::SeqCst), 1);
 }

@@ -85,10 +85,17 @@ impl Backends {
         unknown.map(|backend| backend.entry.address.clone()).collect()
     }
 
-    /// What the look-up of a name has found.
+    /// All addresses with a host name.
+    pub(super) fn all_names(&self) -> Vec<String> {
+        let backends = self.entries.values().flatten();
+        let named = backends.filter(|backend| backend.entry.address.parse::<Address>().is_err());
+        named.map(|backend| backend.entry.address.clone()).collect()
+    }
+
+    /// What the look-up of a name has found. If that is nothing, what was found before holds.
     pub(super) fn locate(&mut self, name: &str, found: Result<Vec<Address>, String>) {
         for backend in self.entries.values_mut().flatten() {
-            if backend.entry.address == name && backend.endpoint.addresses.is_empty() {
+            if backend.entry.address == name {
                 match &found {
                     Ok(addresses) => backend.endpoint.addresses.clone_from(addresses),
                     Err(why) => backend.failure = Some(format!("cannot resolve \"{name}\": {why}")),
@@ -196,6 +203,23 @@ mod tests {
         backends.locate("one.example:1", Ok(two.to_vec()));
         assert!(backends.names().is_empty());
         assert_eq!(backends.resolution().unwrap().endpoints[0].addresses, two);
+    }
+
+    #[test]
+    fn host_names_that_are_looked_up_again_keep_what_is_known_until_there_is_better() {
+        let mut backends = Backends::default();
+        backends.reset(vec![
+            entry("a/1", "one.example:1"),
+            entry("a/2", "10.0.0.2:1"),
+            entry("a/3", "[::1]:1"),
+        ]);
+        let at = |text: &str| Ok(vec![Address::Tcp(text.parse().unwrap())]);
+        backends.locate("one.example:1", at("10.0.0.1:1"));
+        assert_eq!(backends.all_names(), ["one.example:1"]);
+        backends.locate("one.example:1", Err("no such host".to_owned()));
+        assert_eq!(addresses(&backends), ["10.0.0.1:1", "10.0.0.2:1", "[::1]:1"]);
+        backends.locate("one.example:1", at("10.0.0.9:1"));
+        assert_eq!(addresses(&backends), ["10.0.0.9:1", "10.0.0.2:1", "[::1]:1"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The resolver: `etcd:///name` and `etcd://member,member/name`.
 
 use std::net::ToSocketAddrs;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::backends::Backends;
 use super::client::Client;
@@ -32,20 +32,28 @@ impl ResolverBuilder for Etcd {
         let members =
             self.members(&members).map_err(|error| TargetError::new(target, error.to_string(), advice))?;
         let prefix = format!("{}/", target.endpoint().trim_end_matches('/')).into_bytes();
-        let findings = Findings { latest: Arc::default(), sender };
-        let (latest, token) = (Arc::clone(&findings.latest), CancellationToken::new());
-        Ok(Box::new(Following { follow: Some(Follow { members, prefix, findings }), latest, token }))
+        let findings = Findings { known: Arc::default(), sender };
+        let (known, token) = (Arc::clone(&findings.known), CancellationToken::new());
+        Ok(Box::new(Following { follow: Some(Follow { members, prefix, findings }), known, token }))
     }
 }
-
-type Latest = Arc<Mutex<Option<Result<Resolution, ResolveError>>>>;
 
 /// The resolver of one channel. What follows etcd is a future on a loop, which ends when this is dropped.
 struct Following {
     /// `None` once it runs.
     follow: Option<Follow>,
-    latest: Latest,
+    known: Arc<Mutex<Known>>,
     token: CancellationToken,
+}
+
+/// What is known of the backends, and what the channel wants to know anew.
+#[derive(Default)]
+struct Known {
+    latest: Option<Result<Resolution, ResolveError>>,
+    /// There are host names among the entries, which may lead elsewhere by now.
+    has_names: bool,
+    /// Cancelled when the names are to be looked up again.
+    wanted: CancellationToken,
 }
 
 impl Resolver for Following {
@@ -56,8 +64,12 @@ impl Resolver for Following {
                 unless(stop, follow.run()).await;
             });
         }
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.clone().map_or(Work::Pushed, Work::Ready)
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.has_names {
+            known.wanted.cancel();
+            return Work::Pushed;
+        }
+        known.latest.clone().map_or(Work::Pushed, Work::Ready)
     }
 }
 
@@ -69,14 +81,23 @@ impl Drop for Following {
 
 /// Where the channel hears of what was found.
 struct Findings {
-    latest: Latest,
+    known: Arc<Mutex<Known>>,
     sender: ResolutionSender,
 }
 
 impl Findings {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn send(&self, result: Result<Resolution, ResolveError>) {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(result.clone());
+        self.known().latest = Some(result.clone());
         self.sender.send(result);
+    }
+
+    /// Ready when the channel wants names to be looked up again.
+    fn wanted(&self) -> impl Future<Output = ()> + use<> {
+        self.known().wanted.cancelled()
     }
 }
 
@@ -111,9 +132,23 @@ impl Follow {
         let (kvs, revision) = client.range(&self.prefix).await?;
         pauses.reset();
         backends.reset(kvs);
-        self.publish(backends).await;
+        {
+            let names = backends.names();
+            self.publish(backends, names).await;
+        };
         let (_requests, mut responses) = client.watch(&self.prefix, revision + 1).await?;
-        while let Some(response) = responses.message().await? {
+        loop {
+            let Some(response) = unless(self.findings.wanted(), responses.message()).await else {
+                self.findings.known().wanted = CancellationToken::new();
+                {
+                    let names = backends.all_names();
+                    self.publish(backends, names).await;
+                };
+                continue;
+            };
+            let Some(response) = response? else {
+                return Err(Status::unavailable("the watch has ended"));
+            };
             if response.compact_revision != 0 {
                 return Ok(());
             }
@@ -122,19 +157,22 @@ impl Follow {
             }
             if !response.events.is_empty() {
                 response.events.into_iter().for_each(|event| backends.apply(event));
-                self.publish(backends).await;
+                {
+                    let names = backends.names();
+                    self.publish(backends, names).await;
+                };
             }
         }
-        Err(Status::unavailable("the watch has ended"))
     }
 
-    async fn publish(&self, backends: &mut Backends) {
-        let names = backends.names();
+    /// Looks these names up, and tells the channel what is known then.
+    async fn publish(&self, backends: &mut Backends, names: Vec<String>) {
         if !names.is_empty() {
             for (name, found) in blocking(move || look_up(names)).await {
                 backends.locate(&name, found);
             }
         }
+        self.findings.known().has_names = !backends.all_names().is_empty();
         self.findings.send(backends.resolution());
     }
 }
