@@ -42,37 +42,50 @@ pub fn headers(out: &mut Vec<u8>, stream: StreamId, block: &[u8], max_frame_size
 
 /// A HEADERS frame with a whole header block, made once to be sent on many streams.
 pub struct HeadersFrame {
-    /// The frame, and room for the header of a DATA frame behind it.
+    /// The frame, the header of a DATA frame, and zeros up to [`SHORT`](Self::SHORT) octets.
     octets: Vec<u8>,
+    block_len: usize,
 }
 
 impl HeadersFrame {
+    /// A short frame is copied as so many octets: a copy of fixed size needs no call.
+    const SHORT: usize = 32;
+
     /// A frame with this block, which must fit one frame.
     pub fn new(block: &[u8]) -> Self {
-        let mut octets = Vec::with_capacity(2 * FRAME_HEADER_LEN + block.len());
+        let len = 2 * FRAME_HEADER_LEN + block.len();
+        let mut octets = Vec::with_capacity(len.max(Self::SHORT));
         frame_header(&mut octets, block.len(), kind::HEADERS, flag::END_HEADERS, StreamId::ZERO);
         octets.extend_from_slice(block);
         frame_header(&mut octets, 0, kind::DATA, 0, StreamId::ZERO);
-        HeadersFrame { octets }
+        octets.resize(len.max(Self::SHORT), 0);
+        HeadersFrame { octets, block_len: block.len() }
     }
 
     /// The header block.
     #[inline]
     pub fn block(&self) -> &[u8] {
-        self.octets.get(FRAME_HEADER_LEN..self.frame_len()).unwrap_or_default()
+        self.octets.get(FRAME_HEADER_LEN..FRAME_HEADER_LEN + self.block_len).unwrap_or_default()
     }
 
-    /// Octets of the HEADERS frame alone.
-    #[inline]
-    fn frame_len(&self) -> usize {
-        self.octets.len().saturating_sub(FRAME_HEADER_LEN)
+    /// Appends the first `len` octets.
+    #[inline(always)]
+    fn append(&self, out: &mut Vec<u8>, len: usize) {
+        match self.octets.first_chunk::<{ Self::SHORT }>() {
+            Some(octets) if len <= Self::SHORT => {
+                let end = out.len() + len;
+                out.extend_from_slice(octets);
+                out.truncate(end);
+            }
+            _ => out.extend_from_slice(self.octets.get(..len).unwrap_or_default()),
+        }
     }
 
     /// Appends the frame, on this stream.
     #[inline(always)]
     pub fn write(&self, out: &mut Vec<u8>, stream: StreamId, end_stream: bool) {
         let start = out.len();
-        out.extend_from_slice(self.octets.get(..self.frame_len()).unwrap_or_default());
+        self.append(out, FRAME_HEADER_LEN + self.block_len);
         if let Some([_, _, _, _, flags, id @ ..]) =
             out.get_mut(start..).and_then(|frame| frame.first_chunk_mut::<FRAME_HEADER_LEN>())
         {
@@ -86,7 +99,7 @@ impl HeadersFrame {
     #[inline(always)]
     pub fn write_before_data(&self, out: &mut Vec<u8>, stream: StreamId, len: usize) {
         let start = out.len();
-        out.extend_from_slice(&self.octets);
+        self.append(out, FRAME_HEADER_LEN + self.block_len + FRAME_HEADER_LEN);
         let frames = out.get_mut(start..).unwrap_or_default();
         if let Some([_, _, _, _, _, id @ ..]) = frames.first_chunk_mut::<FRAME_HEADER_LEN>() {
             *id = stream.get().to_be_bytes();

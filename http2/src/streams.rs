@@ -95,7 +95,8 @@ pub(crate) struct Link {
 }
 
 /// The open streams. Their records are used again and again, so that opening and closing streams allocates nothing in
-/// the long run; frames find them by one look-up, or none when the last frame was for the same stream.
+/// the long run; frames find them by one look-up, or none when the last frame was for the same stream or the stream is
+/// the newest.
 #[derive(Debug)]
 pub(crate) struct Streams {
     /// A free record has the identifier zero.
@@ -104,6 +105,9 @@ pub(crate) struct Streams {
     free: Vec<u32>,
     places: IdTable,
     last: StreamKey,
+    /// The stream opened last, if it is open. It enters `places` when the next one is opened: many a server's stream is
+    /// gone before that.
+    newest: StreamKey,
     /// No stream's send credit is over this.
     highest_credit: i64,
 }
@@ -115,6 +119,7 @@ impl Streams {
             free: Vec::new(),
             places: IdTable::new(seed),
             last: StreamKey::NONE,
+            newest: StreamKey::NONE,
             highest_credit: 0,
         }
     }
@@ -144,21 +149,28 @@ impl Streams {
                 (self.records.len() - 1) as u32
             }
         };
-        self.places.insert(id.get(), index);
+        if self.newest != StreamKey::NONE {
+            self.places.insert(self.newest.id.get(), self.newest.index);
+        }
         self.last = StreamKey { index, id };
+        self.newest = self.last;
         let record = &mut self.records[index as usize];
         *record = Stream::new(id, expected);
         (self.last, record)
     }
 
     /// Frees the record of a stream; its token.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove(&mut self, key: StreamKey) -> Option<u32> {
         let stream = self.get_mut(key)?;
         stream.id = StreamId::ZERO;
         stream.queue.clear();
         let token = stream.token;
-        self.places.remove(key.id.get());
+        if key == self.newest {
+            self.newest = StreamKey::NONE;
+        } else {
+            self.places.remove(key.id.get());
+        }
         self.free.push(key.index);
         self.last = StreamKey::NONE;
         Some(token)
@@ -173,7 +185,9 @@ impl Streams {
     /// The open stream with this identifier.
     #[inline]
     pub(crate) fn find_mut(&mut self, id: StreamId) -> Option<(StreamKey, &mut Stream)> {
-        if self.last.id != id {
+        if self.newest.id == id {
+            self.last = self.newest;
+        } else if self.last.id != id {
             let index = self.places.get(id.get())?;
             self.last = StreamKey { index, id };
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::{Compression, SharedCallCredentials};
 use crate::rpc::Status;
 
 type Hook = dyn Fn(Result<(), &Status>) + Send + Sync;
@@ -11,9 +12,13 @@ type Hook = dyn Fn(Result<(), &Status>) + Send + Sync;
 /// The options of a call that are behind a pointer, which is empty in calls that choose none.
 #[derive(Clone, Default)]
 pub(crate) struct RareOptions {
+    pub(crate) max_receive_message_size: Option<usize>,
+    pub(crate) max_send_message_size: Option<usize>,
+    pub(crate) credentials: Option<SharedCallCredentials>,
+    pub(crate) compression: Compression,
     pub(crate) authority: Option<String>,
     pub(crate) retry_buffer_size: Option<usize>,
-    hooks: Vec<Arc<Hook>>,
+    pub(crate) hooks: Vec<Arc<Hook>>,
 }
 
 impl RareOptions {
@@ -29,18 +34,15 @@ impl RareOptions {
             let _ = catch_unwind(AssertUnwindSafe(|| hook(result)));
         }
     }
-
-    /// What holds for a call in the place of this one, as an interceptor makes it. That one's end is not this one's,
-    /// and its method knows the authority.
-    pub(crate) fn inherited(&self) -> Option<Box<RareOptions>> {
-        let retry_buffer_size = Some(self.retry_buffer_size?);
-        Some(Box::new(RareOptions { retry_buffer_size, ..RareOptions::default() }))
-    }
 }
 
 impl fmt::Debug for RareOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RareOptions")
+            .field("max_receive_message_size", &self.max_receive_message_size)
+            .field("max_send_message_size", &self.max_send_message_size)
+            .field("credentials", &self.credentials)
+            .field("compression", &self.compression)
             .field("authority", &self.authority)
             .field("retry_buffer_size", &self.retry_buffer_size)
             .field("hooks", &self.hooks.len())

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    CallCredentials, CancellationToken, Compression, Encodings, RareOptions, SendCompression,
-    SharedCallCredentials,
+    CallCredentials, CancellationToken, Encodings, RareOptions, SendCompression, SharedCallCredentials,
 };
 use crate::net::Peer;
 use crate::rpc::{Metadata, Status};
@@ -23,18 +22,15 @@ pub struct Request<T> {
     was_compressed: bool,
 }
 
-/// What a client may choose for one call.
+/// What a client may choose for one call. A handler's request has it, too, and is moved a few times: what few calls
+/// choose is behind a pointer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) wait_for_ready: Option<bool>,
-    pub(crate) max_receive_message_size: Option<usize>,
-    pub(crate) max_send_message_size: Option<usize>,
     /// Beside the timeout: the earlier of the two holds.
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancellation: Option<CancellationToken>,
-    pub(crate) credentials: Option<SharedCallCredentials>,
-    pub(crate) compression: Compression,
     pub(crate) rare: Option<Box<RareOptions>>,
 }
 
@@ -202,20 +198,20 @@ impl<T> Request<T> {
 
     /// On a client: the largest response message the call accepts, in octets. Default: the channel's.
     pub fn with_max_receive_message_size(mut self, octets: usize) -> Self {
-        self.options.max_receive_message_size = Some(octets);
+        self.rare().max_receive_message_size = Some(octets);
         self
     }
 
     /// On a client: the largest request message the call sends, in octets. Default: the channel's.
     pub fn with_max_send_message_size(mut self, octets: usize) -> Self {
-        self.options.max_send_message_size = Some(octets);
+        self.rare().max_send_message_size = Some(octets);
         self
     }
 
     /// On a client: shows the server by these who makes the call, beside the channel's call credentials. They go over
     /// connections alone that are as secure as they require.
     pub fn with_call_credentials(mut self, credentials: impl CallCredentials) -> Self {
-        self.options.credentials = Some(SharedCallCredentials(Arc::new(credentials)));
+        self.rare().credentials = Some(SharedCallCredentials(Arc::new(credentials)));
         self
     }
 
@@ -274,21 +270,21 @@ impl<T> Request<T> {
     /// On a client: the algorithm that compresses the request's messages, such as `gzip`; `identity` for none. Default:
     /// the channel's. One that the channel does not know ends the call with INTERNAL.
     pub fn with_compression(mut self, algorithm: impl Into<Cow<'static, str>>) -> Self {
-        self.options.compression.algorithm = Some(algorithm.into());
+        self.rare().compression.algorithm = Some(algorithm.into());
         self
     }
 
     /// On a client: sends this one message as it is in a call that is compressed otherwise, because it would not become
     /// smaller or mixes a secret with what an attacker chose.
     pub fn with_uncompressed_message(mut self) -> Self {
-        self.options.compression.leaves_message = true;
+        self.rare().compression.leaves_message = true;
         self
     }
 
     /// On a client, for interceptors: the algorithm that was chosen by
     /// [`with_compression`](Request::with_compression), or the channel's default.
     pub fn compression(&self) -> Option<&str> {
-        self.options.compression.algorithm.as_deref()
+        self.options.rare.as_ref()?.compression.algorithm.as_deref()
     }
 
     /// In a handler: whether the message arrived compressed.

@@ -12,7 +12,8 @@ pub struct Response<T> {
     message: T,
     metadata: Metadata,
     trailers: Metadata,
-    compression: Compression,
+    /// What few handlers choose.
+    compression: Option<Box<Compression>>,
     was_compressed: bool,
     /// On a client.
     peer: Option<Peer>,
@@ -25,22 +26,19 @@ impl<T> Response<T> {
     }
 
     pub(crate) fn from_parts(message: T, metadata: Metadata, trailers: Metadata) -> Self {
-        Response {
-            message,
-            metadata,
-            trailers,
-            compression: Compression::default(),
-            was_compressed: false,
-            peer: None,
-        }
+        Response { message, metadata, trailers, compression: None, was_compressed: false, peer: None }
     }
 
     pub(crate) fn into_parts(self) -> (T, Metadata, Metadata) {
         (self.message, self.metadata, self.trailers)
     }
 
-    pub(crate) fn choice_mut(&mut self) -> &mut Compression {
-        &mut self.compression
+    pub(crate) fn take_compression(&mut self) -> Option<Box<Compression>> {
+        self.compression.take()
+    }
+
+    pub(crate) fn take_leaves_message(&mut self) -> bool {
+        self.compression.as_mut().is_some_and(|choice| std::mem::take(&mut choice.leaves_message))
     }
 
     pub(crate) fn set_was_compressed(&mut self, was_compressed: bool) {
@@ -90,20 +88,20 @@ impl<T> Response<T> {
     /// server's, which is the request's own unless it was set. If the client does not accept it, the message is sent as
     /// it is; one that the server does not know ends the call with INTERNAL.
     pub fn with_compression(mut self, algorithm: impl Into<Cow<'static, str>>) -> Self {
-        self.compression.algorithm = Some(algorithm.into());
+        self.compression.get_or_insert_default().algorithm = Some(algorithm.into());
         self
     }
 
     /// In a handler: sends this one message as it is in a call that is compressed otherwise.
     pub fn with_uncompressed_message(mut self) -> Self {
-        self.compression.leaves_message = true;
+        self.compression.get_or_insert_default().leaves_message = true;
         self
     }
 
     /// On a server, for interceptors: the algorithm that was chosen by
     /// [`with_compression`](Response::with_compression).
     pub fn compression(&self) -> Option<&str> {
-        self.compression.algorithm.as_deref()
+        self.compression.as_ref()?.algorithm.as_deref()
     }
 
     /// On a client: whether the message arrived compressed.

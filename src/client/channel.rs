@@ -62,7 +62,7 @@ struct Shared {
     call_credentials: Option<Arc<dyn CallCredentials>>,
     authority: Arc<str>,
     user_agent: Arc<str>,
-    defaults: CallOptions,
+    defaults: Defaults,
     encodings: Arc<Encodings>,
     /// `None` if there are none, which is all that calls without interceptors need to know.
     interceptors: Option<Arc<Chain>>,
@@ -77,7 +77,7 @@ pub struct ChannelBuilder {
     engine: Option<Engine>,
     authority: Option<String>,
     user_agent: Option<String>,
-    defaults: CallOptions,
+    defaults: Defaults,
     interceptors: Chain,
     stats: StatsHandlers,
     encodings: EncodingsBuilder,
@@ -109,7 +109,7 @@ impl Channel {
             engine: None,
             authority: None,
             user_agent: None,
-            defaults: CallOptions::default(),
+            defaults: Defaults::default(),
             interceptors: Chain::default(),
             stats: StatsHandlers::default(),
             encodings: EncodingsBuilder::default(),
@@ -231,7 +231,8 @@ impl Channel {
     }
 
     fn max_send_message_size(&self, options: &CallOptions) -> usize {
-        options.max_send_message_size.or(self.shared.defaults.max_send_message_size).unwrap_or(usize::MAX)
+        let chosen = options.rare.as_ref().and_then(|rare| rare.max_send_message_size);
+        chosen.or(self.shared.defaults.max_send_message_size).unwrap_or(usize::MAX)
     }
 
     /// Whether what a user sends goes to a connection, not to interceptors, which see messages as they are.
@@ -242,7 +243,7 @@ impl Channel {
     /// What compresses the messages of a request.
     fn encoding(&self, options: &CallOptions) -> Result<Chosen, Status> {
         let encodings = &self.shared.encodings;
-        match &options.compression.algorithm {
+        match options.rare.as_ref().and_then(|rare| rare.compression.algorithm.as_ref()) {
             None => Ok(encodings.default().flatten()),
             Some(name) => encodings.choose_or_fail(name),
         }
@@ -272,9 +273,10 @@ impl Channel {
         is_wire: bool,
     ) -> (Body, Result<(), Status>) {
         let size = C::encoded_len(message);
+        let leaves_message = options.rare.as_ref().is_some_and(|rare| rare.compression.leaves_message);
         if is_wire
             && size > 0
-            && !options.compression.leaves_message
+            && !leaves_message
             && let Ok(Some(id)) = self.encoding(options)
         {
             let mut encoded = Vec::with_capacity(size);
@@ -289,7 +291,7 @@ impl Channel {
                 // Exactly as large as needed: only then does it become `Bytes` without another allocation.
                 let mut buffer = Vec::with_capacity(size + PREFIX_LEN);
                 buffer.extend_from_slice(&message_prefix(length));
-                if !is_wire && options.compression.leaves_message {
+                if !is_wire && leaves_message {
                     buffer[0] = AS_IT_IS;
                 }
                 C::encode(message, &mut buffer);
@@ -314,14 +316,16 @@ impl Channel {
         };
         let interceptors = self.shared.interceptors.as_ref().filter(|_| !is_intercepted);
         // Behind interceptors there is another call, to which the channel's are added.
+        let rare = options.rare.as_deref();
+        let chosen = rare.and_then(|rare| rare.credentials.clone());
         let credentials = match interceptors {
-            None => authorization::combine(self.shared.call_credentials.as_ref(), options.credentials),
-            Some(_) => options.credentials,
+            None => authorization::combine(self.shared.call_credentials.as_ref(), chosen),
+            Some(_) => chosen,
         };
         let defaults = &self.shared.defaults;
         let timeout = options.timeout.or(defaults.timeout);
         let timeout = timeout.and_then(|timeout| clock::now().checked_add(timeout));
-        let (method, request) = match options.rare.as_ref().and_then(|rare| rare.authority.as_deref()) {
+        let (method, request) = match rare.and_then(|rare| rare.authority.as_deref()) {
             None => (method.clone(), request),
             Some(authority) => {
                 (method.with_authority(authority), request.and(authorization::check_authority(authority)))
@@ -333,7 +337,9 @@ impl Channel {
             metadata,
             deadline: [timeout, options.deadline].into_iter().flatten().min(),
             wait_for_ready: options.wait_for_ready.or(defaults.wait_for_ready),
-            max_receive_message_size: options.max_receive_message_size.or(defaults.max_receive_message_size),
+            max_receive_message_size: rare
+                .and_then(|rare| rare.max_receive_message_size)
+                .or(defaults.max_receive_message_size),
             responses,
             credentials,
             encoding,
@@ -364,7 +370,9 @@ impl Channel {
         receiver: R,
     ) -> Arc<Call<R>> {
         let (message, metadata, mut options) = request.into_parts();
-        options.compression.leaves_message |= !message.is_compressible();
+        if !message.is_compressible() {
+            options.rare.get_or_insert_default().compression.leaves_message = true;
+        }
         let (body, status) = self.frame::<Octets, _>(&message, &options, true);
         self.start(wire.head(metadata, options), body, receiver, status)
     }
@@ -382,6 +390,15 @@ impl Channel {
         self.start(wire.head(metadata, options), body, receiver, Ok(()));
         outbound
     }
+}
+
+/// What holds for a call that chooses nothing else.
+#[derive(Debug, Default)]
+struct Defaults {
+    timeout: Option<Duration>,
+    wait_for_ready: Option<bool>,
+    max_receive_message_size: Option<usize>,
+    max_send_message_size: Option<usize>,
 }
 
 /// A call before its channel's defaults and its streams are added.

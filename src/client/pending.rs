@@ -213,14 +213,20 @@ impl PendingCall {
         pending
     }
 
-    /// What the caller and the channel chose, for another call in the place of this one.
+    /// What the caller and the channel chose, for another call in the place of this one, as an interceptor makes it.
+    /// That one's end is not this one's, and its method knows the authority.
     pub(super) fn wishes(&self) -> CallOptions {
+        let call = &self.call;
+        let rare = RareOptions {
+            max_receive_message_size: call.max_receive_message_size,
+            credentials: call.credentials.clone(),
+            compression: call.compression(),
+            retry_buffer_size: call.rare.as_ref().and_then(|rare| rare.retry_buffer_size),
+            ..RareOptions::default()
+        };
         CallOptions {
-            wait_for_ready: self.call.wait_for_ready,
-            max_receive_message_size: self.call.max_receive_message_size,
-            credentials: self.call.credentials.clone(),
-            compression: self.call.compression(),
-            rare: self.call.rare.as_ref().and_then(|rare| rare.inherited()),
+            wait_for_ready: call.wait_for_ready,
+            rare: Some(Box::new(rare)),
             ..CallOptions::default()
         }
     }

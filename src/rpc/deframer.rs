@@ -42,6 +42,17 @@ impl Deframer {
         }
     }
 
+    /// As after [`new`](Self::new), for another stream.
+    #[inline]
+    pub(crate) fn reset(&mut self) {
+        self.prefix_len = 0;
+        self.compressed = false;
+        self.missing = 0;
+        if self.assembled.capacity() > 0 {
+            self.assembled = Vec::new();
+        }
+    }
+
     /// The next message, if it is complete within `input`. What is used is cut off the front of `input`; without a
     /// message that is all of it. Call again until there is none.
     ///

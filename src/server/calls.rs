@@ -11,7 +11,18 @@ use super::invocation::{CallCompression, Invocation};
 use super::watch::Watched;
 use crate::call::{CancellationToken, Encodings, OutboundStream, Received, Receiver};
 use crate::net::{Peer, TimerId};
-use crate::rpc::{ServerCall, Status};
+use crate::rpc::{Cardinality, ServerCall, Status};
+
+/// What a call begins with.
+pub(super) struct Head {
+    pub(super) key: StreamKey,
+    pub(super) route: u32,
+    pub(super) requests: Cardinality,
+    pub(super) compression: CallCompression,
+    pub(super) headers: Arc<HeaderList>,
+    pub(super) deadline: Option<Instant>,
+    pub(super) watched: Option<Box<Watched>>,
+}
 
 /// One call on the connection.
 pub(super) struct Call {
@@ -22,6 +33,7 @@ pub(super) struct Call {
     /// What the request began with, until the handler starts.
     pub(super) headers: Option<Arc<HeaderList>>,
     pub(super) deadline: Option<Instant>,
+    /// Set once the call has to wait for something.
     pub(super) timer: Option<TimerId>,
     pub(super) run: Option<Box<dyn Invocation>>,
     pub(super) inbound: Option<Arc<dyn Receiver>>,
@@ -33,15 +45,46 @@ pub(super) struct Call {
 }
 
 /// A place for a call. What can serve one call after the other stays in it.
-#[derive(Default)]
 pub(super) struct Place {
-    pub(super) call: Option<Call>,
+    /// A call is in it.
+    is_taken: bool,
+    /// That call; else the last one, of which nothing is left.
+    pub(super) call: Call,
     /// Wakes whichever call is in the place. Made at its first use.
     pub(super) waker: Option<Waker>,
     /// What the last call's handler ran in, with its route.
     pub(super) idle_run: Option<(u32, Box<dyn Invocation>)>,
     /// The call's, from the start of its handler on.
     received: Option<Arc<Received>>,
+}
+
+impl Call {
+    #[inline]
+    fn begin(&mut self, head: Head) {
+        self.key = head.key;
+        self.route = head.route;
+        self.compression = head.compression;
+        self.headers = Some(head.headers);
+        self.deadline = head.deadline;
+        self.watched = head.watched;
+        self.grammar.restart(head.requests);
+        if head.compression.request.is_some() {
+            self.grammar.accept_compressed();
+        }
+    }
+
+    /// Lets go of everything that belongs to the call.
+    #[inline]
+    fn end(&mut self) {
+        self.grammar.restart(Cardinality::One);
+        self.headers = None;
+        self.timer = None;
+        self.run = None;
+        self.inbound = None;
+        self.outbound = None;
+        self.ended = None;
+        self.watched = None;
+    }
 }
 
 impl Place {
@@ -70,7 +113,7 @@ impl Place {
     /// Tells whoever holds the call's token that it is over.
     pub(super) fn cancel(&self) {
         // Before its handler starts, what is here is still an earlier call's.
-        if let (Some(Call { headers: None, .. }), Some(received)) = (&self.call, &self.received) {
+        if let (Call { headers: None, .. }, Some(received)) = (&self.call, &self.received) {
             received.cancellation.cancel();
         }
     }
@@ -84,37 +127,62 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Puts a call into a place; its number.
+    /// Begins a call in a place for it; the number of that. `limit` is that of request messages, the same for all.
     #[inline]
-    pub(super) fn insert(&mut self, call: Call) -> u32 {
-        let index = self.free.pop().unwrap_or_else(|| {
-            if self.places.capacity() == 0 {
-                // Most connections have one call at a time.
-                self.places.reserve_exact(1);
-            }
-            self.places.push(Place::default());
-            (self.places.len() - 1) as u32
-        });
-        self.places[index as usize].call = Some(call);
-        index
+    pub(super) fn begin(&mut self, head: Head, limit: usize) -> u32 {
+        if let Some(index) = self.free.pop()
+            && let Some(place) = self.places.get_mut(index as usize)
+        {
+            place.is_taken = true;
+            place.call.begin(head);
+            return index;
+        }
+        self.add(head, limit)
+    }
+
+    /// Begins a call in a new place.
+    #[cold]
+    fn add(&mut self, head: Head, limit: usize) -> u32 {
+        if self.places.capacity() == 0 {
+            // Most connections have one call at a time.
+            self.places.reserve_exact(1);
+        }
+        let mut call = Call {
+            key: head.key,
+            route: head.route,
+            compression: head.compression,
+            grammar: ServerCall::new(head.requests, limit),
+            headers: None,
+            deadline: None,
+            timer: None,
+            run: None,
+            inbound: None,
+            outbound: None,
+            ended: None,
+            watched: None,
+        };
+        call.begin(head);
+        self.places.push(Place { is_taken: true, call, waker: None, idle_run: None, received: None });
+        (self.places.len() - 1) as u32
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Call> {
-        self.places.get_mut(index as usize)?.call.as_mut()
+        Some(&mut self.place(index)?.call)
     }
 
     /// The place of a call.
     #[inline]
     pub(super) fn place(&mut self, index: u32) -> Option<&mut Place> {
-        self.places.get_mut(index as usize).filter(|place| place.call.is_some())
+        self.places.get_mut(index as usize).filter(|place| place.is_taken)
     }
 
     /// Ends the call in a place, which is free for another then.
     #[inline]
-    pub(super) fn remove(&mut self, index: u32) {
+    pub(super) fn end(&mut self, index: u32) {
         if let Some(place) = self.place(index) {
-            place.call = None;
+            place.is_taken = false;
+            place.call.end();
             self.free.push(index);
         }
     }

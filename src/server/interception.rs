@@ -119,9 +119,8 @@ pub(super) fn behind(chain: &Arc<Chain>, handler: &Handler, path: Option<String>
 }
 
 /// The response, whose message is left as it is if interceptors have that said of it.
-fn heeded(mut response: Response<EncodedMessage>) -> Response<EncodedMessage> {
-    response.choice_mut().leaves_message |= !response.message().is_compressible();
-    response
+fn heeded(response: Response<EncodedMessage>) -> Response<EncodedMessage> {
+    if response.message().is_compressible() { response } else { response.with_uncompressed_message() }
 }
 
 /// An endpoint with interceptors in front of it.
@@ -214,7 +213,7 @@ where
             let (head, message) = request.split();
             let message = message.decode::<C, Req>()?;
             let mut response = handle(head.map(|()| message)).await?;
-            let is_compressible = !std::mem::take(&mut response.choice_mut().leaves_message);
+            let is_compressible = !response.take_leaves_message();
             let encode = |message| EncodedMessage::new::<C, Resp>(&message).compressible(is_compressible);
             Ok(response.map(encode))
         })
@@ -261,9 +260,9 @@ where
             let inbound = Inbound::new::<C>(None, request.into_context());
             let ends = Ends { requests: Some((inbound.stream().clone(), requests)), responses: None };
             let mut response = serve(handle(inbound), ends).await?;
-            let choice = std::mem::take(response.choice_mut());
-            if let Some(algorithm) = choice.algorithm {
-                responses.set_compression(&algorithm)?;
+            let choice = response.take_compression().unwrap_or_default();
+            if let Some(algorithm) = &choice.algorithm {
+                responses.set_compression(algorithm)?;
             }
             let (message, headers, trailers) = response.into_parts();
             responses.send_headers(headers)?;

@@ -47,9 +47,9 @@ impl Responder<'_> {
             Ok(response) => response,
             Err(status) => return self.fail(&status),
         };
-        let choice = response.choice_mut();
-        if self.compression.response.is_some() || choice.algorithm.is_some() {
-            let choice = std::mem::take(choice);
+        let choice = response.take_compression();
+        if self.compression.response.is_some() || choice.is_some() {
+            let choice = choice.unwrap_or_default();
             match self.choose(choice.algorithm.as_deref()) {
                 Ok(Some(id)) => return self.respond_encoded::<C, T>(response, id, !choice.leaves_message),
                 Ok(None) => {}

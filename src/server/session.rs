@@ -10,7 +10,7 @@ use lariat_frame::hpack::HeaderList;
 use lariat_frame::{ErrorCode, WriteBuf};
 use lariat_http2::{Connection, Event, HeaderBlock, HeadersKind, Initiator, StreamKey};
 
-use super::calls::{Call, Calls};
+use super::calls::{Call, Calls, Head};
 use super::invocation::{CallCompression, Invocation, Start, Started};
 use super::responder::Responder;
 use super::shared::Shared;
@@ -24,9 +24,7 @@ use crate::net::{
     SessionState, Turn,
 };
 use crate::rpc::compression::IDENTITY;
-use crate::rpc::{
-    Cardinality, Message, Metadata, PREFIX_LEN, Payload, Rejection, RequestHead, ServerCall, Status,
-};
+use crate::rpc::{Cardinality, Message, Metadata, PREFIX_LEN, Payload, Rejection, RequestHead, Status};
 
 /// The slot of the connection's own timer.
 const CONNECTION_SLOT: u32 = u32::MAX;
@@ -109,6 +107,15 @@ struct Open {
     _watched: Option<WatchedConnection>,
 }
 
+/// The head of a request, as it arrives.
+struct Request {
+    key: StreamKey,
+    headers: Arc<HeaderList>,
+    /// The same list came before.
+    repeated: bool,
+    end_stream: bool,
+}
+
 /// What the head of a request says, for a list of headers that comes again and again.
 struct KnownRoute {
     headers: Arc<HeaderList>,
@@ -189,8 +196,24 @@ impl Session for ServerSession {
         loop {
             let (count, event) = open.http2.handle_input(turn.now, &input[consumed..], out);
             consumed += count;
-            let Some(event) = event else { return consumed };
-            open.handle_event(turn, out, event);
+            match event {
+                Some(Event::Headers {
+                    stream,
+                    kind: HeadersKind::Request,
+                    headers,
+                    repeated,
+                    end_stream,
+                    ..
+                }) => {
+                    let request = Request { key: stream, headers, repeated, end_stream };
+                    consumed += open.begin_call(turn, out, request, &input[consumed..]);
+                }
+                Some(Event::Data { stream, token, payload, end_stream }) => {
+                    open.handle_data(turn, out, stream, token, payload, end_stream);
+                }
+                Some(event) => open.handle_event(turn, out, event),
+                None => return consumed,
+            }
             if !open.http2.wants_input() {
                 return consumed;
             }
@@ -299,16 +322,10 @@ impl Session for ServerSession {
 impl Open {
     fn handle_event(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, event: Event<'_>) {
         match event {
-            Event::Headers { stream, kind: HeadersKind::Request, headers, repeated, end_stream, .. } => {
-                self.begin_call(turn, out, stream, headers, repeated, end_stream);
-            }
             Event::Headers { stream, token, end_stream, .. } => {
                 if end_stream && self.is_current(token, stream) {
                     self.handle_end_stream(turn, out, token);
                 }
-            }
-            Event::Data { stream, token, payload, end_stream } => {
-                self.handle_data(turn, out, stream, token, payload, end_stream);
             }
             Event::Reset { stream, token, code, by, .. } => {
                 if let Some(call) = self.calls.get_mut(token).filter(|call| call.key == stream) {
@@ -325,6 +342,8 @@ impl Open {
                     self.move_streams(turn, out, token);
                 }
             }
+            // Input alone brings it.
+            Event::Data { .. } => {}
             Event::Ready | Event::GoAway { .. } | Event::StreamsAvailable | Event::Closed => {}
         }
     }
@@ -333,62 +352,60 @@ impl Open {
         self.calls.get_mut(token).is_some_and(|call| call.key == stream)
     }
 
+    /// A request has begun, and `rest` follows its head in the input; says how many octets of that it took, too.
     fn begin_call(
         &mut self,
         turn: &mut Turn<'_>,
         out: &mut WriteBuf,
-        key: StreamKey,
-        headers: Arc<HeaderList>,
-        repeated: bool,
-        end_stream: bool,
-    ) {
+        request: Request,
+        rest: &[u8],
+    ) -> usize {
+        let Request { key, headers, repeated, end_stream } = request;
         let known = self.routes.iter().find(|known| Arc::ptr_eq(&known.headers, &headers));
         let (route, timeout, compression) = match known {
             Some(known) => (known.route, known.timeout, known.compression),
             None => match self.find_route(&headers, repeated) {
                 Ok(found) => found,
-                Err(rejection) => return self.reject(out, key, rejection, &headers),
+                Err(rejection) => {
+                    self.reject(out, key, rejection, &headers);
+                    return 0;
+                }
             },
         };
-        let deadline = timeout.and_then(|timeout| turn.now.checked_add(timeout));
         let kind = self.shared.router.route(route).handler.kind();
         let streaming = kind.has_streaming_request();
         let requests = if streaming { Cardinality::Many } else { Cardinality::One };
-        let mut grammar = ServerCall::new(requests, self.shared.options.max_receive_message_size);
-        if compression.request.is_some() {
-            grammar.accept_compressed();
-        }
+        let deadline = timeout.and_then(|timeout| turn.now.checked_add(timeout));
         let watched = self.shared.stats.as_ref().and_then(|handlers| {
             let compression = compression.request.map(|id| self.shared.encodings.name(id));
             Watched::begin(handlers, &headers, kind, compression, &self.peer)
         });
-        let index = self.calls.insert(Call {
-            key,
-            route,
-            compression,
-            grammar,
-            headers: Some(headers),
-            deadline,
-            timer: None,
-            run: None,
-            inbound: None,
-            outbound: None,
-            ended: None,
-            watched,
-        });
-        self.http2.set_token(key, index);
-        if let Some(deadline) = deadline {
-            let timer = turn.set_timer(deadline + DEADLINE_SLACK, index);
-            if let Some(call) = self.calls.get_mut(index) {
-                call.timer = Some(timer);
-            }
-        }
+        let head = Head { key, route, requests, compression, headers, deadline, watched };
+        let index = self.calls.begin(head, self.shared.options.max_receive_message_size);
         if streaming {
             let none = Message { compressed: false, payload: Payload::Borrowed(&[]) };
             self.start_run(turn, out, index, none);
+        } else if let Some((taken, content)) = self.http2.take_content(key, rest, out) {
+            // What most requests are: all of it is here.
+            self.handle_one(turn, out, index, content, true);
+            return taken;
+        } else {
+            self.await_events(turn, index);
         }
         if end_stream && self.is_current(index, key) {
             self.handle_end_stream(turn, out, index);
+        }
+        0
+    }
+
+    /// A call goes on when something comes: events find it, and its deadline.
+    fn await_events(&mut self, turn: &mut Turn<'_>, index: u32) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        self.http2.set_token(call.key, index);
+        if let Some(deadline) = call.deadline
+            && call.timer.is_none()
+        {
+            call.timer = Some(turn.set_timer(deadline + DEADLINE_SLACK, index));
         }
     }
 
@@ -493,19 +510,7 @@ impl Open {
     ) {
         let Some(call) = self.calls.get_mut(index).filter(|call| call.key == key) else { return };
         let Some(inbound) = &call.inbound else {
-            return match call.grammar.handle_one(payload, end_stream) {
-                // The whole request is here; the handler starts on the octets where they were read, if it lies in one.
-                Ok(Some(message)) => {
-                    large_messages::remember(turn, &message.payload);
-                    self.start_run(turn, out, index, message);
-                }
-                // One message is bounded by its limit, so what arrived of it can be credited at once.
-                Ok(None) => {
-                    large_messages::lend(turn, call.grammar.deframer());
-                    self.http2.release(call.key, payload.len(), out);
-                }
-                Err(status) => self.fail_call(turn, out, index, &status),
-            };
+            return self.handle_one(turn, out, index, payload, end_stream);
         };
         let mut rest = payload;
         loop {
@@ -554,15 +559,37 @@ impl Open {
     fn handle_end_stream(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: u32) {
         let Some(call) = self.calls.get_mut(index) else { return };
         let Some(inbound) = &call.inbound else {
-            return match call.grammar.handle_one(&[], true) {
-                Ok(Some(message)) => self.start_run(turn, out, index, message),
-                // The request was complete before, and its handler runs.
-                Ok(None) => {}
-                Err(status) => self.fail_call(turn, out, index, &status),
-            };
+            return self.handle_one(turn, out, index, &[], true);
         };
         match call.grammar.handle_end() {
             Ok(()) => inbound.handle_end(Ok(Metadata::new())),
+            Err(status) => self.fail_call(turn, out, index, &status),
+        }
+    }
+
+    /// Content has come of a request that is one message.
+    #[inline(always)]
+    fn handle_one(
+        &mut self,
+        turn: &mut Turn<'_>,
+        out: &mut WriteBuf,
+        index: u32,
+        payload: &[u8],
+        end_stream: bool,
+    ) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        match call.grammar.handle_one(payload, end_stream) {
+            // The whole request is here; the handler starts on the octets where they were read, if it lies in one.
+            Ok(Some(message)) => {
+                large_messages::remember(turn, &message.payload);
+                self.start_run(turn, out, index, message);
+            }
+            // One message is bounded by its limit, so what arrived of it can be credited at once. Or the request was
+            // complete before, and its handler runs.
+            Ok(None) => {
+                large_messages::lend(turn, call.grammar.deframer());
+                self.http2.release(call.key, payload.len(), out);
+            }
             Err(status) => self.fail_call(turn, out, index, &status),
         }
     }
@@ -571,11 +598,12 @@ impl Open {
     fn start_run(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: u32, message: Message<'_>) {
         self.link.note.slot = index;
         let Some(place) = self.calls.place(index) else { return };
-        let Some(call) = &mut place.call else { return };
+        let call = &mut place.call;
         let Some(headers) = call.headers.take() else { return };
+        let was_compressed = message.compressed;
         let mut payload = message.payload;
         let compressed_length = payload.len();
-        if message.compressed {
+        if was_compressed {
             payload = match self.shared.decompress(call.compression.request, &payload) {
                 Ok(payload) => payload,
                 Err(status) => return self.fail_call(turn, out, index, &status),
@@ -588,20 +616,17 @@ impl Open {
         }
         let (route, deadline) = (call.route, call.deadline);
         let received = place.receive(&self.peer, &self.shared.encodings, deadline);
-        let Some(call) = &mut place.call else { return };
+        let call = &mut place.call;
         let mut run = match place.idle_run.take_if(|(id, _)| *id == route) {
             Some((_, run)) => run,
             None => idle_run(&mut self.idle_runs, route)
                 .unwrap_or_else(|| self.shared.router.route(route).handler.invocation()),
         };
-        let was_compressed = message.compressed;
-        let context = CallContext { metadata: Metadata::received(headers), received, was_compressed };
-        let max_send_message_size = self.shared.options.max_send_message_size;
         let start = Start {
-            context,
+            context: CallContext { metadata: Metadata::received(headers), received, was_compressed },
             message: payload,
             link: &self.link,
-            max_send_message_size,
+            max_send_message_size: self.shared.options.max_send_message_size,
             encodings: &self.shared.encodings,
             compression: call.compression,
         };
@@ -617,7 +642,12 @@ impl Open {
             outbound.note_sizes();
         }
         match polled {
-            Ok(Ok(poll)) => self.handle_polled(turn, out, index, run, poll, ended),
+            Ok(Ok(poll)) => {
+                if poll.is_pending() || ended.is_some() {
+                    self.await_events(turn, index);
+                }
+                self.handle_polled(turn, out, index, run, poll, ended);
+            }
             Ok(Err(status)) => self.fail_call(turn, out, index, &status),
             Err(_) => self.fail_call(turn, out, index, &panicked()),
         }
@@ -626,7 +656,7 @@ impl Open {
     /// Polls the handler of a call, if it still runs, and moves what its streams hold.
     fn poll_call(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: u32) {
         let Some(place) = self.calls.place(index) else { return };
-        let Some(call) = &mut place.call else { return };
+        let call = &mut place.call;
         let (Some(mut run), Some(waker)) = (call.run.take(), &place.waker) else {
             return self.move_streams(turn, out, index);
         };
@@ -641,7 +671,7 @@ impl Open {
     }
 
     /// A handler was polled. If it is done, `ended` is how its response ended, if that is a stream.
-    #[inline]
+    #[inline(always)]
     fn handle_polled(
         &mut self,
         turn: &mut Turn<'_>,
@@ -652,7 +682,7 @@ impl Open {
         ended: Option<Result<(), Status>>,
     ) {
         let Some(place) = self.calls.place(index) else { return };
-        let Some(call) = &mut place.call else { return };
+        let call = &mut place.call;
         match poll {
             Poll::Pending => {
                 call.run = Some(run);
@@ -735,7 +765,7 @@ impl Open {
     fn cancel_call(&mut self, turn: &mut Turn<'_>, index: u32, status: Status) {
         let Some(place) = self.calls.place(index) else { return };
         place.cancel();
-        let Some(call) = &mut place.call else { return };
+        let call = &mut place.call;
         if let Some(inbound) = &call.inbound {
             inbound.handle_end(Err(status.clone()));
         }
@@ -754,6 +784,7 @@ impl Open {
         self.end_call(turn, index);
     }
 
+    #[inline(always)]
     fn end_call(&mut self, turn: &mut Turn<'_>, index: u32) {
         let Some(call) = self.calls.get_mut(index) else { return };
         if let Some(timer) = call.timer {
@@ -765,7 +796,7 @@ impl Open {
         if let Some(outbound) = &call.outbound {
             outbound.close(Status::internal("the call has ended: its handler has returned"));
         }
-        self.calls.remove(index);
+        self.calls.end(index);
     }
 
     fn enter_phase(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, phase: Phase) {

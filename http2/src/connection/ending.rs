@@ -20,8 +20,7 @@ impl Connection {
     /// Takes a stream out of all books; its token.
     pub(super) fn remove(&mut self, key: StreamKey, ending: Ending) -> Option<u32> {
         let was_full = self.role == Role::Client && self.streams.len() == self.peer.max_concurrent_streams;
-        let stream = self.streams.get(key)?;
-        let queued = stream.queue.octets();
+        let queued = self.streams.get(key)?.queue.octets();
         if queued > 0 {
             self.queued -= queued;
             self.scheduler.leave(&mut self.streams, key);

@@ -110,7 +110,7 @@ impl Connection {
     }
 
     #[inline]
-    fn count_frame(&mut self, kind: u8) {
+    pub(super) fn count_frame(&mut self, kind: u8) {
         let place = usize::from(kind).min(UNKNOWN_KIND);
         if let Some(count) = self.stats.frames_received.get_mut(place) {
             *count += 1;

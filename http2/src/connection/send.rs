@@ -506,7 +506,7 @@ impl Connection {
     }
 
     /// This side has ended its part of a stream, which is in this state now.
-    #[inline]
+    #[inline(always)]
     fn finish_local(&mut self, key: StreamKey, state: State, out: &mut WriteBuf) {
         if self.role == Role::Client {
             // A client's stream never closes here: it is gone once the response has ended.

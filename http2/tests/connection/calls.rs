@@ -51,6 +51,64 @@ fn a_server_answers_a_unary_call() {
     );
 }
 
+/// What a server makes of these octets, if it takes content behind its head or not: the events and all that can be seen
+/// of it. Whether it has taken any.
+fn made_of(octets: &[u8], takes_content: bool) -> (String, bool) {
+    let mut peer = RawPeer::server();
+    let (mut events, mut at, mut has_taken) = (Vec::new(), 0, false);
+    loop {
+        let (len, event) = peer.connection.handle_input(peer.now, &octets[at..], &mut peer.out);
+        at += len;
+        let Some(event) = event else { break };
+        events.push(format!("{event:?}"));
+        if takes_content
+            && let Event::Headers { stream, .. } = event
+            && let Some((len, payload)) = peer.connection.take_content(stream, &octets[at..], &mut peer.out)
+        {
+            at += len;
+            has_taken = true;
+            events.push(format!("{:?}", Event::Data { stream, token: 0, payload, end_stream: true }));
+        }
+    }
+    let connection = &peer.connection;
+    let state =
+        format!("{:?} {:?} {}", connection.stats(), connection.flow_control(), connection.active_streams());
+    (format!("{events:#?} {state} {at} {:?}", peer.frames()), has_taken)
+}
+
+#[test]
+fn content_behind_its_head_is_taken_as_an_event_would_bring_it_and_all_else_is_left() {
+    type Write = fn(&mut Vec<u8>);
+    let cases: [(&str, Write, bool); 13] = [
+        ("", |out| data(out, 1, b"hello", true), true),
+        ("5", |out| data(out, 1, b"hello", true), true),
+        ("", |out| (0..4).for_each(|n| data(out, 1, &[n; 16_384], n == 3)), false),
+        ("", |out| data(out, 1, &[7; 16_384], true), true),
+        // More may follow, or none is there.
+        ("", |out| data(out, 1, b"hello", false), false),
+        ("", |out| data(out, 1, b"", true), false),
+        ("", |out| out.extend(b"\0\0\x05\0\x01\0\0\0\x01hell"), false),
+        ("", |_| {}, false),
+        // Padding, another stream, another kind of frame.
+        ("", |out| out.extend(b"\0\0\x03\0\x09\0\0\0\x01\x01h\0"), false),
+        ("", |out| data(out, 3, b"hello", true), false),
+        ("", |out| encode::rst_stream(out, id(1), ErrorCode::CANCEL), false),
+        // Against a rule.
+        ("4", |out| data(out, 1, b"hello", true), false),
+        ("", |out| data(out, 1, &[7; 16_385], true), false),
+    ];
+    for (number, (content_length, write, is_taken)) in cases.into_iter().enumerate() {
+        let length = [("content-length", content_length)];
+        let fields = [REQUEST, if content_length.is_empty() { &[] } else { &length }].concat();
+        let block = RawPeer::server().block(&fields);
+        let mut octets = Vec::new();
+        encode::headers(&mut octets, id(1), &block, 16_384, false);
+        write(&mut octets);
+        let (by_events, _) = made_of(&octets, false);
+        assert_eq!(made_of(&octets, true), (by_events, is_taken), "case {number}");
+    }
+}
+
 #[test]
 fn a_client_makes_a_unary_call() {
     let mut peer = RawPeer::client();

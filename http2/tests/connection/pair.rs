@@ -173,8 +173,22 @@ impl Pair {
                 if len == 0 && event.is_none() {
                     break;
                 }
-                if let Some(event) = event {
-                    if is_client { self.handle_client(event) } else { self.handle_server(event) }
+                let Some(event) = event else { continue };
+                let head = match event {
+                    Event::Headers { stream, kind: HeadersKind::Request, .. } => Some(stream),
+                    _ => None,
+                };
+                if is_client {
+                    self.handle_client(event)
+                } else {
+                    self.handle_server(event)
+                }
+                let End { connection, out, .. } = &mut self.server;
+                if let Some(stream) = head.filter(|_| self.random.below(2) == 0)
+                    && let Some((len, payload)) = connection.take_content(stream, &input[taken..], out)
+                {
+                    taken += len;
+                    self.handle_server(Event::Data { stream, token: 0, payload, end_stream: true });
                 }
             }
             let end = if is_client { &mut self.client } else { &mut self.server };

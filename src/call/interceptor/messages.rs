@@ -434,9 +434,11 @@ impl SentOnce {
         let Some(message) = message else {
             return Err(Status::internal("an interceptor ended the call with OK and without a response"));
         };
-        let mut response = Response::from_parts(message, headers, trailers);
-        response.choice_mut().algorithm = compression.map(Into::into);
-        Ok(response)
+        let response = Response::from_parts(message, headers, trailers);
+        Ok(match compression {
+            Some(algorithm) => response.with_compression(algorithm),
+            None => response,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, OneResponse> {

@@ -36,6 +36,16 @@ impl ServerCall {
         }
     }
 
+    /// As after [`new`](Self::new), with the same limit, for another call in the place of this one.
+    #[inline]
+    pub(crate) fn restart(&mut self, requests: Cardinality) {
+        self.requests = requests;
+        self.deframer.reset();
+        self.has_message = false;
+        self.accepts_compressed = false;
+        self.held = None;
+    }
+
     /// Lets compressed messages through, for a caller that knows the request's encoding. Without this call they are
     /// INTERNAL.
     pub(crate) fn accept_compressed(&mut self) {
