@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -434,6 +434,45 @@ fn a_config_selector_decides_for_each_call() {
     assert_eq!(status.code(), Code::Internal);
     assert!(status.message().contains("NOT_FOUND: no route"), "{status:?}");
     assert_eq!(client.channel.state(), ConnectivityState::Ready);
+}
+
+/// Ends every call with its number.
+#[derive(Debug)]
+struct Numbered(usize);
+
+impl ConfigSelector for Numbered {
+    fn select(&self, _: &str, _: &Metadata) -> Result<CallConfig, Status> {
+        Err(Status::unavailable(self.0.to_string()))
+    }
+}
+
+#[test]
+fn what_one_thread_has_seen_of_a_resolution_counts_for_the_next_call_of_every_other() {
+    const THREADS: usize = 4;
+    let server = serve(&Echo::default());
+    let (client, manual) = channel("{}");
+    let answer = |client: &EchoClient| client.unary("x").wait().unwrap_err().message().to_owned();
+    let (steps, stale) = (Barrier::new(THREADS + 1), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for number in 0..100 {
+                    steps.wait();
+                    stale.fetch_add(usize::from(answer(&client) != number.to_string()), Ordering::SeqCst);
+                    steps.wait();
+                }
+            });
+        }
+        for number in 0..100 {
+            let mut next = resolution(&[&server]);
+            next.config_selector = Some(Arc::new(Numbered(number)));
+            manual.update(next);
+            eventually("the resolution counts", || answer(&client) == number.to_string());
+            steps.wait();
+            steps.wait();
+        }
+    });
+    assert_eq!(stale.into_inner(), 0);
 }
 
 #[test]

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use lariat_http2::Config as Http2Config;
 
 use super::call_config::CallConfigs;
@@ -60,7 +61,8 @@ pub(super) enum Input {
 /// The channel's shared part: the snapshot that calls read, and the way to the control plane.
 pub(super) struct Control {
     inbox: Inbox<Input>,
-    snapshot: RwLock<Snapshot>,
+    /// Calls look at it without a lock; the control plane puts another in its place.
+    snapshot: ArcSwap<Snapshot>,
     watch: Mutex<Watch>,
     seeds: AtomicU64,
     limits: AttemptLimits,
@@ -68,6 +70,8 @@ pub(super) struct Control {
     stats: Option<StatsHandlers>,
 }
 
+/// What a call is sent by.
+#[derive(Clone)]
 struct Snapshot {
     picker: Arc<dyn Picker>,
     /// `None` until the name was resolved.
@@ -139,7 +143,7 @@ impl Control {
     ) -> Self {
         Control {
             inbox: Inbox::new(home),
-            snapshot: RwLock::new(Snapshot {
+            snapshot: ArcSwap::from_pointee(Snapshot {
                 picker: Arc::new(Always(Pick::Queue)),
                 configs: None,
                 throttling: None,
@@ -158,6 +162,12 @@ impl Control {
         self.stats.as_ref()
     }
 
+    /// A copy of the snapshot, to put another in its place. The control plane alone does that, so nothing is lost in
+    /// between.
+    fn snapshot(&self) -> Snapshot {
+        Snapshot::clone(&self.snapshot.load())
+    }
+
     /// The loop of the control plane.
     pub(super) fn home(&self) -> &LoopHandle {
         self.inbox.handle()
@@ -173,14 +183,13 @@ impl Control {
 
     /// Sends a call where the picker says. Gives it back if it has to wait.
     fn try_start(self: &Arc<Self>, mut call: PendingCall) -> Result<(), Unsent> {
-        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.snapshot.load();
         if let Some(configs) = &snapshot.configs
             && !call.is_configured()
         {
             let policy = match call.configure(configs) {
                 Ok(policy) => policy.filter(|_| self.limits.max_attempts > 1),
                 Err(status) => {
-                    drop(snapshot);
                     call.fail(of_control_plane(status));
                     return Ok(());
                 }
@@ -188,7 +197,6 @@ impl Control {
             // A call without a policy counts where those are throttled that have one.
             if policy.is_some() || snapshot.bucket.is_some() {
                 let bucket = snapshot.bucket.clone();
-                drop(snapshot);
                 AttemptedCall::start(self, call, policy, self.limits, bucket);
                 return Ok(());
             }
@@ -209,7 +217,6 @@ impl Control {
                 return Err(Unsent::NoConnection(call));
             }
             pick @ (Pick::Fail(_) | Pick::Drop(_)) => {
-                drop(snapshot);
                 if matches!(pick, Pick::Drop(_)) {
                     call.receiver.handle_drop();
                 }
@@ -642,11 +649,8 @@ impl ControlTask {
             let pooled = self.pool(id.subchannel()).add(id, Arc::clone(&connection));
             let _ = connection.inbox.send(Command::Pool(pooled));
         }
-        let connections = self.lanes();
-        let mut snapshot = self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut snapshot.connections, connections);
-        drop(snapshot);
-        drop(old);
+        let snapshot = Snapshot { connections: self.lanes(), ..self.control.snapshot() };
+        self.control.snapshot.store(Arc::new(snapshot));
     }
 
     /// How calls get to each subchannel.
@@ -668,26 +672,19 @@ impl ControlTask {
         if self.core.max_connections() > 1 {
             self.pool_connections();
         }
-        let mut snapshot = self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        let mut snapshot = self.control.snapshot();
         // What was counted goes on to count when a resolution brings the same limits again.
         if snapshot.throttling != throttling {
             snapshot.throttling = throttling;
             snapshot.bucket = throttling.map(|throttling| Arc::new(Mutex::new(TokenBucket::new(throttling))));
         }
-        let old = snapshot.configs.replace(configs);
-        drop(snapshot);
-        drop(old);
+        snapshot.configs = Some(configs);
+        self.control.snapshot.store(Arc::new(snapshot));
     }
 
     fn publish(&mut self, turn: &mut Turn<'_>, state: ConnectivityState, picker: Arc<dyn Picker>) {
-        let connections = self.lanes();
-        let old = {
-            let mut snapshot = self.control.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-            let picker = std::mem::replace(&mut snapshot.picker, picker);
-            (picker, std::mem::replace(&mut snapshot.connections, connections))
-        };
-        // Only now that the lock is free again: calls of the old connections may have to be told.
-        drop(old);
+        let snapshot = Snapshot { picker, connections: self.lanes(), ..self.control.snapshot() };
+        self.control.snapshot.store(Arc::new(snapshot));
         self.control.set_state(state);
         for call in std::mem::take(&mut self.waiting) {
             let call = match self.control.try_start(call) {
@@ -726,7 +723,7 @@ impl ControlTask {
         for call in self.waiting.extract_if(.., |call| call.has_expired(now) || call.receiver.is_abandoned())
         {
             let latest = {
-                let snapshot = self.control.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+                let snapshot = self.control.snapshot.load();
                 match snapshot.picker.pick(&call.pick_info()) {
                     Pick::Send(route) => {
                         if let Some(observer) = route.observer() {

@@ -42,7 +42,7 @@ const PARTS: [Part; 11] = [
     Part {
         name: "client",
         parts: SIDE,
-        packages: &["base64", "bytes", "domain", "prost", "serde_json", "slab", "xxhash_rust"],
+        packages: &["arc_swap", "base64", "bytes", "domain", "prost", "serde_json", "slab", "xxhash_rust"],
     },
     Part { name: "server", parts: SIDE, packages: &["bytes", "slab"] },
     Part {
@@ -69,6 +69,7 @@ const CRATES: [(&str, &[&str]); 9] = [
     (
         "lariat",
         &[
+            "arc-swap",
             "base64",
             "bytes",
             "core_affinity",
