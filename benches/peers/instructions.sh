@@ -2,16 +2,18 @@
 # Instructions in user space per unary call, by callgrind: the difference of two runs of 12,000 and 2,000 calls, which is
 # exact and repeatable whatever else the machine does. Build first; needs valgrind and h2load.
 #
-# instructions.sh [--size OCTETS] [--max COUNT] [CONNECTIONS [STREAMS [SERVER...]]]
+# instructions.sh [--size OCTETS] [--max COUNT] [--methods COUNT] [CONNECTIONS [STREAMS [SERVER...]]]
 #     --size  of the name, 10 by default
 #     --max   fails if a server needs more
+#     --methods  methods that Lariat's server has besides, 0 by default
 set -euo pipefail
 cd "$(dirname "$0")"
-size=10 max=
+size=10 max= methods=0
 while [[ ${1-} == --* ]]; do
     case $1 in
     --size) size=$2 ;;
     --max) max=$2 ;;
+    --methods) methods=$2 ;;
     *) echo "instructions.sh: unknown option $1" >&2 && exit 2 ;;
     esac
     shift 2
@@ -37,6 +39,7 @@ reply_len=$(<"$work/reply_len")
 instructions() {
     local port report options=()
     [[ $1 != floor ]] || options=(--size "$size")
+    [[ $1 != lariat ]] || options=(--methods "$methods")
     port=$(python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
     : >"$work/log"
     valgrind --tool=callgrind --callgrind-out-file="$work/out" "$programs/$1-server" --port "$port" "${options[@]}" \

@@ -42,12 +42,17 @@ impl Deframer {
         }
     }
 
-    /// As after [`new`](Self::new), for another stream.
+    /// As after [`new`](Self::new), for another stream, once this one has [ended](Self::end).
     #[inline]
-    pub(crate) fn reset(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.prefix_len = 0;
         self.compressed = false;
         self.missing = 0;
+    }
+
+    /// The stream is over: gives back the memory of a message that isn't complete.
+    #[inline]
+    pub(crate) fn end(&mut self) {
         if self.assembled.capacity() > 0 {
             self.assembled = Vec::new();
         }

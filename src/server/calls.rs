@@ -74,16 +74,15 @@ impl Call {
     }
 
     /// Lets go of everything that belongs to the call.
-    #[inline]
+    #[inline(always)]
     fn end(&mut self) {
-        self.grammar.restart(Cardinality::One);
-        self.headers = None;
+        self.grammar.end();
         self.timer = None;
-        self.run = None;
-        self.inbound = None;
-        self.outbound = None;
-        self.ended = None;
         self.watched = None;
+        let Call { headers, run, inbound, outbound, ended, .. } = self;
+        if headers.is_some() || run.is_some() || inbound.is_some() || outbound.is_some() || ended.is_some() {
+            (*headers, *run, *inbound, *outbound, *ended) = (None, None, None, None, None);
+        }
     }
 }
 
@@ -178,7 +177,7 @@ impl Calls {
     }
 
     /// Ends the call in a place, which is free for another then.
-    #[inline]
+    #[inline(always)]
     pub(super) fn end(&mut self, index: u32) {
         if let Some(place) = self.place(index) {
             place.is_taken = false;

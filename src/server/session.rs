@@ -637,6 +637,18 @@ impl Open {
         let polled =
             catch_unwind(AssertUnwindSafe(|| run.start(start, &mut started, &mut cx, &mut responder)));
         let ended = responder.ended.take();
+        if let (Ok(Ok(Poll::Ready(()))), None) = (&polled, &ended)
+            && let Started { inbound: None, outbound: None } = started
+        {
+            // What most calls are: done at once, and nobody has to be told.
+            if let Some(other) = place.idle_run.replace((route, run)) {
+                keep(&mut self.idle_runs, other);
+            }
+            if let Some(timer) = call.timer {
+                turn.cancel_timer(timer);
+            }
+            return self.calls.end(index);
+        }
         (call.inbound, call.outbound) = (started.inbound, started.outbound);
         if let (Some(outbound), Some(_)) = (&call.outbound, &call.watched) {
             outbound.note_sizes();
@@ -671,7 +683,6 @@ impl Open {
     }
 
     /// A handler was polled. If it is done, `ended` is how its response ended, if that is a stream.
-    #[inline(always)]
     fn handle_polled(
         &mut self,
         turn: &mut Turn<'_>,
@@ -784,7 +795,6 @@ impl Open {
         self.end_call(turn, index);
     }
 
-    #[inline(always)]
     fn end_call(&mut self, turn: &mut Turn<'_>, index: u32) {
         let Some(call) = self.calls.get_mut(index) else { return };
         if let Some(timer) = call.timer {

@@ -36,14 +36,23 @@ impl ServerCall {
         }
     }
 
-    /// As after [`new`](Self::new), with the same limit, for another call in the place of this one.
+    /// As after [`new`](Self::new), with the same limit, for another call in the place of this one, which has
+    /// [ended](Self::end).
     #[inline]
     pub(crate) fn restart(&mut self, requests: Cardinality) {
         self.requests = requests;
-        self.deframer.reset();
+        self.deframer.restart();
         self.has_message = false;
         self.accepts_compressed = false;
-        self.held = None;
+    }
+
+    /// The call is over: gives back the memory of messages.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        self.deframer.end();
+        if self.held.is_some() {
+            self.held = None;
+        }
     }
 
     /// Lets compressed messages through, for a caller that knows the request's encoding. Without this call they are

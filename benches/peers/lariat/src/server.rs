@@ -1,11 +1,13 @@
 //! The measured service on Lariat.
 //!
-//! `lariat-server --port P [--threads N] [--spin MICROSECONDS]`: N event loops, one by default, that look for events so
-//! long before they sleep, by default not at all.
+//! `lariat-server --port P [--threads N] [--spin MICROSECONDS] [--methods N]`: N event loops, one by default, that look
+//! for events so long before they sleep, by default not at all; and so many methods more that nobody calls.
 
 use std::error::Error;
 use std::time::Duration;
 
+use lariat::codec::Prost;
+use lariat::server::{Handler, Service};
 use lariat::{Engine, Inbound, Outbound, Request, Response, Server, Status, Wait};
 
 use helloworld::{Chunk, DownloadRequest, Greeter, GreeterServer, HelloReply, HelloRequest};
@@ -42,15 +44,33 @@ impl Greeter for Measured {
     }
 }
 
+/// Methods that nobody calls.
+struct Unused(usize);
+
+impl Service for Unused {
+    fn name(&self) -> &str {
+        "helloworld.Unused"
+    }
+
+    fn methods(&self) -> Vec<Handler> {
+        let refuse =
+            |_: Request<HelloRequest>| async { Err::<Response<HelloReply>, _>(Status::internal("unused")) };
+        (0..self.0).map(|n| Handler::unary::<Prost, _, _, _, _>(format!("Unused{n}"), refuse)).collect()
+    }
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let option = |name: &str| std::env::args().skip_while(|argument| argument != name).nth(1);
-    let port = option("--port").ok_or("usage: lariat-server --port P [--threads N] [--spin MICROSECONDS]")?;
+    let usage = "usage: lariat-server --port P [--threads N] [--spin MICROSECONDS] [--methods N]";
+    let port = option("--port").ok_or(usage)?;
     let spin = option("--spin").map_or(Ok(0), |spin| spin.parse())?;
     let threads = option("--threads").map_or(Ok(1), |threads| threads.parse())?;
+    let methods = option("--methods").map_or(Ok(0), |methods| methods.parse())?;
     let server = Server::builder()
         .plaintext()
         .engine(&Engine::builder().threads(threads).busy_poll(Duration::from_micros(spin)).build()?)
         .add_service(GreeterServer::new(Measured))
+        .add_service(Unused(methods))
         .bind(&format!("127.0.0.1:{port}"))?;
     println!("listening on {}", server.local_address());
     server.stopped().wait();
