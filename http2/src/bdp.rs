@@ -101,6 +101,11 @@ impl BdpEstimator {
         lately
     }
 
+    /// Whether a PING waits for its answer.
+    pub(crate) fn is_sampling(&self) -> bool {
+        self.sent.is_some()
+    }
+
     /// The answer to the PING came; the new estimate if it has grown.
     pub(crate) fn handle_answer(&mut self, now: Instant) -> Option<u32> {
         let sent = self.sent.take()?;

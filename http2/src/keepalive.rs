@@ -32,6 +32,8 @@ pub(crate) struct Probe {
     heard: Instant,
     /// When the PING that waits for a sign of life was sent.
     asked: Option<Instant>,
+    /// PINGs that were sent and not answered.
+    unanswered: u32,
     dormant: bool,
 }
 
@@ -46,6 +48,7 @@ impl Probe {
             permit_without_stream: config.permit_without_stream || role == Role::Server,
             heard: now,
             asked: None,
+            unanswered: 0,
             dormant: false,
         })
     }
@@ -59,6 +62,13 @@ impl Probe {
     #[inline]
     pub(crate) fn handle_frame(&mut self, now: Instant) {
         self.heard = now;
+    }
+
+    /// An answer to a PING came; whether one was sent that had none. As a sign of life it counts like any frame.
+    pub(crate) fn handle_answer(&mut self) -> bool {
+        let is_expected = self.unanswered > 0;
+        self.unanswered = self.unanswered.saturating_sub(1);
+        is_expected
     }
 
     /// A stream was opened; when to come back, if a PING must be sent now because the silence lasted through a time
@@ -87,6 +97,7 @@ impl Probe {
 
     fn ask(&mut self, now: Instant) -> Instant {
         self.asked = Some(now);
+        self.unanswered = self.unanswered.saturating_add(1);
         later(now, self.timeout)
     }
 }

@@ -15,9 +15,10 @@ pub struct Limits {
     /// Stops rapid reset (CVE-2023-44487) and its twin, where the server is made to reset (CVE-2025-8671,
     /// CVE-2019-9514). Reaction: ENHANCE_YOUR_CALM.
     pub resets: Rate,
-    /// Frames that are pointless but allowed: PRIORITY, unknown types, frames for closed streams, empty DATA,
-    /// unsolicited acknowledgements, SETTINGS again and again, more WINDOW_UPDATE than there was DATA for. Burst
-    /// 10,000, 330/s; each answered stream makes up for four more.
+    /// Frames that are pointless but allowed: PRIORITY, unknown types, frames other than DATA for closed streams,
+    /// requests after the last GOAWAY, empty DATA, unsolicited acknowledgements, SETTINGS and GOAWAY again and again,
+    /// more WINDOW_UPDATE than there was DATA for. Burst 10,000, 330/s; each stream that was answered, or that the
+    /// application has reset, makes up for four more.
     ///
     /// Stops floods of frames that cost the sender less than the receiver (CVE-2019-9513, -9515, -9518). Reaction:
     /// ENHANCE_YOUR_CALM.

@@ -27,6 +27,7 @@ pub struct Stats {
     pub streams_refused: u64,
     /// PINGs sent to see whether the peer is still there.
     pub keepalives_sent: u64,
-    /// Frames that were pointless but harmless, such as PRIORITY or frames of unknown types.
+    /// Frames that were pointless but harmless, such as PRIORITY or frames of unknown types: what
+    /// [`Limits::glitches`](crate::Limits::glitches) bounds.
     pub glitches: u64,
 }

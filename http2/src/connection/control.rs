@@ -2,13 +2,15 @@
 
 use super::receive::Outcome;
 use super::{Connection, Preface, Role};
+use crate::bdp::{self, BdpEstimator};
 use crate::closed::Ending;
-use crate::goaway::{self, PeerGoAway};
+use crate::goaway::{self, PeerGoAway, Shutdown};
+use crate::keepalive::{self, Probe};
 use crate::settings::DEFAULT_TABLE_SIZE;
 use crate::timer::Timer;
 use crate::violation;
 use crate::window::DEFAULT_WINDOW;
-use crate::{Event, Initiator, bdp, keepalive};
+use crate::{Event, Initiator};
 use bytes::Bytes;
 use lariat_frame::{ErrorCode, SettingEntries, StreamId, WriteBuf, encode, kind};
 
@@ -17,8 +19,8 @@ const MAX_DEBUG: usize = 1024;
 
 impl Connection {
     pub(super) fn handle_window_update<'a>(&mut self, id: StreamId, increment: u32) -> Outcome<'a> {
-        if self.has_too_many_window_updates() && !self.glitches.take(self.now) {
-            return Err(violation::GLITCHES);
+        if self.has_too_many_window_updates() {
+            self.glitch()?;
         }
         if id.is_zero() {
             let fits = self.send_window.give(DEFAULT_WINDOW, increment);
@@ -93,8 +95,7 @@ impl Connection {
         }
         if self.preface == Preface::Complete {
             // One more now and then is for the better.
-            let is_rare = self.glitches.take(self.now);
-            return if is_rare { Ok(None) } else { Err(violation::GLITCHES) };
+            return self.glitch();
         }
         self.preface = Preface::Complete;
         self.timers.clear(Timer::Preface);
@@ -128,14 +129,16 @@ impl Connection {
 
     pub(super) fn handle_ping_ack<'a>(&mut self, payload: [u8; 8], out: &mut WriteBuf) -> Outcome<'a> {
         match payload {
-            bdp::PING => {
+            bdp::PING if self.bdp.as_ref().is_some_and(BdpEstimator::is_sampling) => {
                 if let Some(estimate) = self.bdp.as_mut().and_then(|bdp| bdp.handle_answer(self.now)) {
                     self.grow_windows(estimate, out);
                 }
             }
-            goaway::PING => self.send_final_goaway(out),
+            goaway::PING if matches!(self.shutdown, Shutdown::Announced { .. }) => {
+                self.send_final_goaway(out)
+            }
             // A sign of life, as any frame.
-            keepalive::PING if self.probe.is_some() => {}
+            keepalive::PING if self.probe.as_mut().is_some_and(Probe::handle_answer) => {}
             _ => return self.glitch(),
         }
         Ok(None)
@@ -154,6 +157,10 @@ impl Connection {
             if self.peer_goaway.as_ref().is_some_and(|earlier| last_stream > earlier.last_stream) {
                 return Err(violation::GOAWAY_GREW);
             }
+        }
+        if self.peer_goaway.is_some() {
+            // A server sends two. Whoever goes on is told so.
+            self.glitch()?;
         }
         let debug = Bytes::copy_from_slice(debug.get(..MAX_DEBUG).unwrap_or(debug));
         self.peer_goaway = Some(Box::new(PeerGoAway { last_stream, code, debug: debug.clone() }));

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use lariat_frame::{ErrorCode, StreamId, WriteBuf, encode};
 use std::time::Instant;
 
-/// How many glitches one answered stream makes up for, see [`Limits::glitches`](crate::Limits::glitches): what may
-/// still be on its way for it when it has ended.
-const GLITCHES_PER_ANSWER: u32 = 4;
+/// How many glitches one stream makes up for that was answered or that the application has reset, see
+/// [`Limits::glitches`](crate::Limits::glitches): what may still be on its way for it when it has ended.
+const GLITCHES_PER_STREAM: u32 = 4;
 
 impl Connection {
     /// Takes a stream out of all books; its token.
@@ -60,7 +60,13 @@ impl Connection {
     #[inline]
     pub(super) fn count_answer(&mut self) {
         self.resets.earn(1);
-        self.glitches.earn(GLITCHES_PER_ANSWER);
+        self.expect_late_frames();
+    }
+
+    /// A stream has ended for this side, and the peer may not know yet.
+    #[inline]
+    pub(super) fn expect_late_frames(&mut self) {
+        self.glitches.earn(GLITCHES_PER_STREAM);
     }
 
     // The end of the connection

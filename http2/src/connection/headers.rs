@@ -80,8 +80,15 @@ impl Connection {
             Ending::Skipped => Err(violation::STREAM_SKIPPED),
             Ending::Ended => Err(violation::ENDED),
             Ending::ResetRemotely => self.decoder.skip(block).and(Err(violation::AFTER_RESET)),
-            Ending::ResetLocally => self.decoder.skip(block).map(|()| None),
+            Ending::ResetLocally => self.drop_headers(block),
         }
+    }
+
+    /// HEADERS that crossed what this side has sent, and that nobody reads.
+    #[cold]
+    fn drop_headers<'a>(&mut self, block: &[u8]) -> Outcome<'a> {
+        self.decoder.skip(block)?;
+        self.glitch()
     }
 
     /// HEADERS that open a stream.
@@ -97,7 +104,7 @@ impl Connection {
             // The client sent this before it read the GOAWAY that says it won't be dealt with (RFC 9113 §6.8).
             self.closed.open(id);
             self.closed.note(id, Ending::ResetLocally);
-            return self.decoder.skip(block).map(|()| None);
+            return self.drop_headers(block);
         }
         let (headers, message, repeated) = match self.decoder.recognise(block, Grammar::Request) {
             Some((headers, message)) => {

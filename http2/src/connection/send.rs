@@ -298,6 +298,7 @@ impl Connection {
     /// Ends a stream at once, with RST_STREAM if the peer doesn't know yet. No event follows.
     pub fn reset(&mut self, key: StreamKey, code: ErrorCode, out: &mut WriteBuf) {
         if self.remove(key, Ending::ResetLocally).is_some() {
+            self.expect_late_frames();
             self.write_reset(key.id(), code, out);
         }
     }

@@ -4,7 +4,7 @@
 use crate::support::*;
 use bytes::Bytes;
 use lariat_frame::{ErrorCode, Frame, PREFACE, Priority, encode, flag, kind, setting};
-use lariat_http2::{Config, Connection, Enforcement, Event, Initiator, Limits, Rate};
+use lariat_http2::{Config, Connection, Enforcement, Event, Initiator, Keepalive, Limits, Rate};
 use std::time::Duration;
 
 const CALM: ErrorCode = ErrorCode::ENHANCE_YOUR_CALM;
@@ -153,6 +153,86 @@ fn glitches_stop_frames_for_streams_that_are_gone() {
     peer.connection.reset(key, ErrorCode::CANCEL, &mut peer.out);
     attack(&mut peer, |peer, _| drop(peer.send(|out| encode::window_update(out, id(1), 1))));
     assert_limited(&mut peer, CALM, "too many glitches");
+}
+
+#[test]
+fn glitches_stop_headers_that_nobody_reads() {
+    // Behind a reset of this side.
+    let mut peer = RawPeer::server();
+    let key = peer.request(1, false);
+    peer.connection.reset(key, ErrorCode::CANCEL, &mut peer.out);
+    assert_eq!(attack(&mut peer, |peer, _| drop(peer.send_headers(1, TRAILERS, true))), 10_001);
+    assert_limited(&mut peer, CALM, "too many glitches");
+    // Behind the last GOAWAY.
+    let mut peer = RawPeer::server();
+    peer.request(1, false);
+    peer.connection.shutdown(peer.now, "graceful_stop", &mut peer.out);
+    peer.pass(Duration::from_secs(60));
+    let times = attack(&mut peer, |peer, stream| drop(peer.send_headers(stream + 2, REQUEST, true)));
+    assert_eq!(times, 10_001);
+    assert_limited(&mut peer, CALM, "too many glitches");
+}
+
+#[test]
+fn glitches_stop_goaways_again_and_again() {
+    let mut peer = RawPeer::server();
+    let times = attack(&mut peer, |peer, _| {
+        drop(peer.send(|out| encode::goaway(out, id(0), ErrorCode::NO_ERROR, b"")))
+    });
+    assert_eq!(times, 10_002);
+    assert_limited(&mut peer, CALM, "too many glitches");
+}
+
+#[test]
+fn glitches_stop_answers_to_pings_that_were_not_sent() {
+    // Of the estimate of the path, of a shutdown, of keepalive.
+    for payload in [[2, 4, 16, 16, 9, 14, 7, 7], [1, 6, 1, 8, 0, 3, 3, 9], [0; 8]] {
+        let mut peer = RawPeer::server_with(Config {
+            keepalive: Keepalive { time: Some(Duration::from_secs(10)), ..Keepalive::default() },
+            ..Config::default()
+        });
+        let times = attack(&mut peer, |peer, _| drop(peer.send(|out| encode::ping(out, true, payload))));
+        assert_eq!(times, 10_001, "{payload:?}");
+        assert_limited(&mut peer, CALM, "too many glitches");
+    }
+}
+
+#[test]
+fn answers_to_pings_that_were_sent_are_no_glitches() {
+    let mut peer = RawPeer::server_with(Config {
+        keepalive: Keepalive { time: Some(Duration::from_secs(10)), ..Keepalive::default() },
+        ..Config::default()
+    });
+    peer.request(1, false);
+    peer.pass(Duration::from_secs(11));
+    peer.send(|out| encode::ping(out, true, [0; 8]));
+    peer.connection.shutdown(peer.now, "graceful_stop", &mut peer.out);
+    peer.send(|out| encode::ping(out, true, [1, 6, 1, 8, 0, 3, 3, 9]));
+    assert_eq!(peer.connection.stats().glitches, 0);
+}
+
+#[test]
+fn glitches_count_each_frame_that_is_held_against_the_peer() {
+    let mut peer = RawPeer::server();
+    for _ in 0..5 {
+        peer.send(|out| encode::settings(out, &[]));
+        peer.send(|out| encode::window_update(out, id(0), 1));
+    }
+    // The first WINDOW_UPDATE of a connection may come at any time.
+    assert_eq!(peer.connection.stats().glitches, 5 + 4);
+}
+
+#[test]
+fn glitches_leave_a_server_alone_whose_answers_cross_the_resets_of_its_client() {
+    let mut peer = RawPeer::client();
+    for _ in 0..20_000 {
+        let key = peer.open(true);
+        peer.connection.reset(key, ErrorCode::CANCEL, &mut peer.out);
+        peer.send_headers(key.id().get(), RESPONSE, false);
+        peer.send_headers(key.id().get(), TRAILERS, true);
+        peer.frames();
+    }
+    assert!(!peer.connection.is_closed());
 }
 
 #[test]
