@@ -225,6 +225,26 @@ impl std::task::Wake for Bad {
 }
 
 #[test]
+fn a_waker_of_stopped_that_panics_does_not_stop_the_loop() {
+    let engine = Engine::builder().threads(1).build().unwrap();
+    let first = builder(&Echo::default()).engine(&engine).bind("127.0.0.1:0").unwrap();
+    let mut stopped = std::pin::pin!(first.stopped());
+    let waker = std::task::Waker::from(std::sync::Arc::new(Bad));
+    let mut cx = std::task::Context::from_waker(&waker);
+    assert!(stopped.as_mut().poll(&mut cx).is_pending());
+    drop(first.stop());
+    let second = builder(&Echo::default()).engine(&engine).bind("127.0.0.1:0").unwrap();
+    let request = Request::new(Bytes::from("after")).with_timeout(5_000 * MS);
+    assert_eq!(client(&second).request(request).wait().unwrap().into_message(), "after");
+}
+
+#[test]
+fn a_loop_may_look_for_events_without_end() {
+    let engine = Engine::builder().current_thread().busy_poll(Duration::MAX).build().unwrap();
+    engine.block_on(lariat::sleep(MS));
+}
+
+#[test]
 fn a_waker_that_panics_does_not_stop_the_loop() {
     let (_engine, _server, _mine, channel) = fragile();
     still_serves(&channel);

@@ -8,13 +8,10 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use crate::net::{Alarm, LoopHandle, clock};
 
-/// The longest time that is told from never: a hundred years. Anything longer could be too much for an [`Instant`].
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
 /// Waits for at least `duration`. Works in handlers, under [`Engine::block_on`], and under any executor: off the
 /// engine's own threads the process's default engine keeps the time.
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { deadline: clock::now() + duration.min(LONGEST), alarm: None }
+    Sleep { deadline: clock::later(clock::now(), duration), alarm: None }
 }
 
 /// The future of [`sleep`].

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use lariat_frame::WriteBuf;
 
+use super::clock;
 use super::peer::{Peer, PeerAddress, SecurityLevel};
 use super::security::Security;
 #[cfg(test)]
@@ -168,7 +169,8 @@ impl Connection {
         self.phase = Phase::Handshaking;
         self.peer = Some(peer);
         if let Some(timeout) = tls.handshake_timeout() {
-            self.timer = Some(turn.timers.set(turn.now + timeout, Ring::Connection(turn.token)));
+            let deadline = clock::later(turn.now, timeout);
+            self.timer = Some(turn.timers.set(deadline, Ring::Connection(turn.token)));
         }
         match tls.start() {
             Ok(()) => Next::Wait,
@@ -649,9 +651,11 @@ fn keep(input: &mut Vec<u8>, rest: &[u8]) {
 mod tests {
     use std::io::Write;
 
+    use super::super::Address;
     use super::super::large_messages::LargeMessages;
     use super::super::mailbox::Token;
     use super::super::session::Audit;
+    use super::super::simulation::{Network, Weather};
     use super::super::timers::Timers;
     use super::super::{EventLoop, LoopOptions};
     use super::*;
@@ -709,6 +713,27 @@ mod tests {
         let large_messages = &mut LargeMessages::default();
         let mut turn = Turn { now, token, handle: &handle, timers: &mut timers, counters, large_messages };
         connection.read(&mut turn, &mut Buffers { octets: vec![0; 100], plain: Vec::new() })
+    }
+
+    #[test]
+    fn an_end_that_comes_with_the_connect_is_not_missed() {
+        let network = Network::new(1, Weather::CALM, Vec::new());
+        let _entered = network.enter();
+        let address = Address::parse_listen("127.0.0.1:1").unwrap();
+        let listener = network.listen(&address);
+        let (mut event_loop, handle) = EventLoop::new(LoopOptions::default()).unwrap();
+        let session = Box::new(Calls { per_octet: 0, begun: 0 });
+        let deadline = network.now() + LINGER;
+        handle.connect(address, deadline, session, Security::None(SecurityLevel::None));
+        event_loop.step();
+        assert_eq!(event_loop.census()[0], 1);
+        let (mut server, _) = listener.accept().unwrap();
+        server.write(b"the last octets").unwrap();
+        drop(server);
+        // Time passes, and the loop is told of all at once.
+        network.advance(network.now() + Duration::from_millis(1));
+        network.run_for(&mut [&mut event_loop], Duration::from_millis(1));
+        assert_eq!(event_loop.census(), [0; 4]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::clock;
 use super::connection::{Buffers, Connection, Edge, Next};
 use super::large_messages::{FORGET_AFTER, LargeMessages};
 use super::listener::{Accepted, Listener};
-use super::mailbox::{self, EnteredThread, LoopHandle, Mailbox, Message, Note, Token};
+use super::mailbox::{self, EnteredThread, ListenerId, LoopHandle, Mailbox, Message, Note, Token};
 use super::peer::PeerAddress;
 #[cfg(test)]
 use super::session::Audit;
@@ -245,7 +245,7 @@ impl EventLoop {
     /// Polls without sleeping until something comes or the time for that is over. Whether something came.
     fn spin(&mut self) -> io::Result<bool> {
         let due = self.parts.timers.next_expiry();
-        let end = clock::now() + self.options.spin;
+        let end = clock::later(clock::now(), self.options.spin);
         loop {
             self.poll(Some(Duration::ZERO))?;
             let now = clock::now();
@@ -316,7 +316,9 @@ impl EventLoop {
     fn handle_edge(&mut self, token: Token, edge: Edge) {
         let Some((slot, mut turn)) = self.parts.entry(token) else { return };
         match &mut slot.entry {
-            Entry::Connection(connection) if connection.is_connecting() => self.handle_connected(token),
+            Entry::Connection(connection) if connection.is_connecting() => {
+                self.handle_connected(token, edge);
+            }
             Entry::Connection(connection) => {
                 connection.set_ready(edge);
                 touch(&mut self.touched, connection, token);
@@ -332,19 +334,21 @@ impl EventLoop {
         }
     }
 
-    fn handle_connected(&mut self, token: Token) {
+    fn handle_connected(&mut self, token: Token, edge: Edge) {
         let Some((connection, mut turn)) = self.parts.connection(token) else { return };
         match connection.connected() {
             Ok(None) => {}
             Ok(Some(peer)) => {
-                connection.set_ready(Edge { readable: true, read_closed: false, writable: true });
+                // What the peer sent at once, and its end, have raised the same edge as the end of the connect.
+                connection.set_ready(Edge { readable: true, writable: true, ..edge });
                 self.start(token, peer);
-                // What the peer sent at once has raised the same edge as the end of the connect.
                 self.read(token);
             }
             Err(error) => {
-                connection.fail(&mut turn, CloseReason::ConnectFailed(error));
-                self.remove(token);
+                let next = drive(connection, &mut turn, |connection, turn| {
+                    connection.fail(turn, CloseReason::ConnectFailed(error))
+                });
+                self.follow(token, next);
             }
         }
     }
@@ -368,7 +372,7 @@ impl EventLoop {
     fn accept(&mut self, token: Token) {
         let Some(Slot { entry: Entry::Listener(listener), .. }) = self.parts.get(token) else { return };
         match listener.accept() {
-            Accepted::All => {}
+            Accepted::All | Accepted::Paused => {}
             Accepted::More => self.again.push(token),
             Accepted::Pause(pause) => {
                 self.parts.timers.set(self.parts.now + pause, Ring::Listener(token));
@@ -383,7 +387,12 @@ impl EventLoop {
                 Ring::Sleep(alarm) => {
                     guard(|| alarm.ring());
                 }
-                Ring::Listener(token) => self.accept(token),
+                Ring::Listener(token) => {
+                    if let Some(Slot { entry: Entry::Listener(listener), .. }) = self.parts.get(token) {
+                        listener.resume();
+                    }
+                    self.accept(token);
+                }
                 Ring::BurstOver => self.give_back(),
                 Ring::TablesMove => self.move_tables(),
                 Ring::LargeMessages => {
@@ -481,10 +490,9 @@ impl EventLoop {
                     self.register_listener(token);
                 }
                 Message::CloseListener(id) => {
-                    self.parts.entries.retain(|_, slot| match &slot.entry {
-                        Entry::Listener(listener) => listener.id != id,
-                        _ => true,
-                    });
+                    if let Some(token) = self.parts.listener(id) {
+                        self.remove(token);
+                    }
                 }
                 Message::Spawn(task) => {
                     let token = self.parts.insert(Entry::Task(task));
@@ -536,8 +544,10 @@ impl EventLoop {
         let registry = self.poll.registry();
         let (connection, mut turn) = self.parts.connection(token)?;
         if let Err(error) = connection.register(&self.options.sockets, registry, pack(token)) {
-            connection.fail(&mut turn, CloseReason::Io(error));
-            self.remove(token);
+            let next = drive(connection, &mut turn, |connection, turn| {
+                connection.fail(turn, CloseReason::Io(error))
+            });
+            self.follow(token, next);
             return None;
         }
         Some(token)
@@ -717,6 +727,15 @@ impl Parts {
 
     fn get(&mut self, token: Token) -> Option<&mut Slot> {
         self.entries.get_mut(token.index as usize).filter(|slot| slot.generation == token.generation)
+    }
+
+    fn listener(&self, id: ListenerId) -> Option<Token> {
+        self.entries.iter().find_map(|(index, slot)| match &slot.entry {
+            Entry::Listener(listener) if listener.id == id => {
+                Some(Token { index: index as u32, generation: slot.generation })
+            }
+            _ => None,
+        })
     }
 
     fn turn(&mut self, token: Token) -> Turn<'_> {

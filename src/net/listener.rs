@@ -149,6 +149,8 @@ pub(super) struct Listener {
     pub(super) id: ListenerId,
     bound: BoundListener,
     backoff: Duration,
+    /// Accepting has failed and its pause is not over.
+    paused: bool,
     next_loop: usize,
 }
 
@@ -158,13 +160,15 @@ pub(super) enum Accepted {
     All,
     /// More may wait: come back after the other sockets.
     More,
-    /// The system is out of something: come back after this pause.
+    /// The system is out of something: [`resume`](Listener::resume) after this pause.
     Pause(Duration),
+    /// The pause is not over.
+    Paused,
 }
 
 impl Listener {
     pub(super) fn new(id: ListenerId, bound: BoundListener) -> Self {
-        Listener { id, bound, backoff: MIN_BACKOFF, next_loop: 0 }
+        Listener { id, bound, backoff: MIN_BACKOFF, paused: false, next_loop: 0 }
     }
 
     pub(super) fn register(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
@@ -179,7 +183,16 @@ impl Listener {
         }
     }
 
+    /// The pause is over.
+    pub(super) fn resume(&mut self) {
+        self.paused = false;
+    }
+
     pub(super) fn accept(&mut self) -> Accepted {
+        if self.paused {
+            // Each connection that comes meanwhile raises an edge.
+            return Accepted::Paused;
+        }
         for _ in 0..ACCEPTS_PER_TURN {
             match self.accept_one() {
                 Ok((socket, peer)) => {
@@ -199,6 +212,7 @@ impl Listener {
                     ) => {}
                 Err(error) => {
                     self.bound.factory.handle_accept_error(&error);
+                    self.paused = true;
                     let pause = self.backoff;
                     self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
                     return Accepted::Pause(pause);
@@ -253,12 +267,14 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::super::EventLoop;
+    use super::super::simulation::Weather;
     use super::*;
 
     /// Refuses every connection, and counts them.
     #[derive(Default)]
     struct Refuse {
         refused: AtomicUsize,
+        failed: AtomicUsize,
     }
 
     impl SessionFactory for Refuse {
@@ -267,8 +283,8 @@ mod tests {
             None
         }
 
-        fn handle_accept_error(&self, error: &io::Error) {
-            panic!("{error}");
+        fn handle_accept_error(&self, _error: &io::Error) {
+            self.failed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -291,6 +307,31 @@ mod tests {
         assert!(matches!(listener.accept(), Accepted::All));
         assert_eq!(factory.refused.load(Ordering::Relaxed), connections);
         drop(clients);
+    }
+
+    #[test]
+    fn a_pause_is_kept_however_many_connections_come() {
+        let network = Network::new(1, Weather::CALM, Vec::new());
+        let _entered = network.enter();
+        network.set_accepts_fail(true);
+        let (mut event_loop, handle) = EventLoop::new(Default::default()).unwrap();
+        let address = Address::parse_listen("127.0.0.1:1").unwrap();
+        let factory = Arc::new(Refuse::default());
+        let place: Place = Arc::new([handle.clone()]);
+        let bound = BoundListener::bind(&address, place, factory.clone()).unwrap();
+        handle.listen(ListenerId::next(), bound);
+        let clients: Vec<_> = (0..1_000)
+            .map(|_| {
+                network.run_for(&mut [&mut event_loop], Duration::from_millis(10));
+                network.connect(&address)
+            })
+            .collect();
+        // 5 ms, then twice as long each time: 8 pauses in the first 1.3 seconds, and one in each second after that.
+        let failed = factory.failed.load(Ordering::Relaxed);
+        assert!((16..=18).contains(&failed), "{failed}");
+        network.set_accepts_fail(false);
+        network.run_for(&mut [&mut event_loop], MAX_BACKOFF);
+        assert_eq!(factory.refused.load(Ordering::Relaxed), clients.len());
     }
 
     #[test]

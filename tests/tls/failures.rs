@@ -213,6 +213,15 @@ fn handshake_timeout_ends_a_handshake_that_stalls() {
 }
 
 #[test]
+fn a_handshake_may_take_for_ever() {
+    let authority = Authority::new("authority");
+    let tls = ServerTls::new(authority.issue(&["localhost"]).identity());
+    let server = serve(tls.handshake_timeout(Duration::MAX));
+    let channel = connect(&server, ClientTls::new().roots(authority.roots()));
+    am(&channel).unwrap();
+}
+
+#[test]
 fn handshake_timeout_ends_a_handshake_that_is_dribbled() {
     let authority = Authority::new("authority");
     let tls = ServerTls::new(authority.issue(&["localhost"]).identity());

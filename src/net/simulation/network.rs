@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) listeners: Vec<Listening>,
     /// The loop whose turn it is.
     pub(super) host: usize,
+    /// Accepting fails, as for lack of descriptors.
+    pub(super) accepts_fail: bool,
     faults: Vec<Fault>,
     alarms: Vec<(Instant, Waker)>,
 }
@@ -68,6 +70,7 @@ impl Network {
             wires: Vec::new(),
             listeners: Vec::new(),
             host: 0,
+            accepts_fail: false,
             faults,
             alarms: Vec::new(),
         };
@@ -97,6 +100,11 @@ impl Network {
     /// Octets sent so far over a wire by the end that connected, and by the other.
     pub(crate) fn sent(&self, wire: usize) -> (u64, u64) {
         self.with(|state| state.wires.get(wire).map_or((0, 0), |wire| (wire.sent(0), wire.sent(1))))
+    }
+
+    /// From now on accepting fails, or no longer.
+    pub(crate) fn set_accepts_fail(&self, fail: bool) {
+        self.with(|state| state.accepts_fail = fail);
     }
 
     /// Waits in the network's time.
@@ -222,7 +230,8 @@ impl Network {
         })
     }
 
-    fn advance(&self, time: Instant) {
+    /// Lets everything arrive up to a time, of which the loops hear in their next turns.
+    pub(crate) fn advance(&self, time: Instant) {
         let due = self.with(|state| {
             state.now = state.now.max(time);
             let now = state.now;

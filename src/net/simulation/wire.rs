@@ -391,7 +391,10 @@ impl WireListener {
     }
 
     pub(crate) fn accept(&self) -> io::Result<(WireSocket, PeerAddress)> {
-        let wire = self.network.with(|state| state.listeners[self.index].backlog.pop_front());
+        let wire = self.network.with(|state| match state.accepts_fail {
+            true => Err(io::Error::other("too many open files")),
+            false => Ok(state.listeners[self.index].backlog.pop_front()),
+        })?;
         let Some(wire) = wire else { return Err(ErrorKind::WouldBlock.into()) };
         let socket = WireSocket { network: self.network.clone(), wire, end: 1 };
         let peer = socket.peer();
