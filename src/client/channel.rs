@@ -720,7 +720,7 @@ impl ChannelBuilder {
         let (scheme, call_credentials) = (credentials.scheme(), credentials.call_credentials());
         let engine = self.engine.unwrap_or_else(|| Engine::global().clone());
         let home = engine.choose_loop();
-        let seed = seed();
+        let seed = crate::net::seed();
         let stats = Some(self.stats).filter(|stats| !stats.is_empty());
         let control = Arc::new(Control::new(home.clone(), seed, self.attempts, stats));
         let user_agent: Arc<str> = request_head::user_agent(self.user_agent.as_deref()).into();
@@ -805,14 +805,4 @@ fn tunnel(settings: Option<ProxySettings>, target: &Target) -> Result<Option<Tun
         why: format!("{why}; correct HTTPS_PROXY, or build the channel with without_proxy"),
     })?;
     Ok(proxy.map(|proxy| Tunnel::new(proxy, target.endpoint(), DEFAULT_PORT)))
-}
-
-/// A number that differs between channels and processes: the standard library's source of per-map keys.
-pub(crate) fn seed() -> u64 {
-    #[cfg(test)]
-    if let Some(network) = crate::net::simulation::Network::current() {
-        return network.random();
-    }
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
 }

@@ -78,8 +78,6 @@ mod unary;
 mod watch;
 mod watch_stream;
 
-#[cfg(feature = "etcd")]
-pub(crate) use channel::seed;
 pub use channel::{Channel, ChannelBuilder, StateChange};
 pub use connectivity::ConnectivityState;
 pub use method::Method;

@@ -50,8 +50,8 @@ pub use registration::Registration;
 
 use crate::client::backoff::{Backoff, BackoffConfig};
 use crate::client::random::Xorshift;
-use crate::client::seed;
 use crate::engine::sleep;
+use crate::net::seed;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;

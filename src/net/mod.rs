@@ -22,6 +22,7 @@ mod no_tls;
 mod peer;
 mod rest_timer;
 mod security;
+mod seed;
 mod session;
 #[cfg(test)]
 pub(crate) mod simulation;
@@ -43,6 +44,7 @@ pub(crate) use mailbox::{ListenerId, LoopHandle, Note};
 pub use peer::{Peer, PeerAddress, SecurityLevel};
 pub(crate) use rest_timer::RestTimer;
 pub(crate) use security::Security;
+pub(crate) use seed::seed;
 #[cfg(test)]
 pub(crate) use session::Audit;
 pub(crate) use session::{CloseReason, Session, SessionState, Task, Turn};

@@ -20,7 +20,7 @@ use crate::credentials::ServerCredentials;
 #[cfg(feature = "tls")]
 use crate::credentials::ServerTls;
 use crate::engine::Engine;
-use crate::net::{Address, descriptor_limit};
+use crate::net::{Address, descriptor_limit, seed};
 use crate::rpc::compression::Compressor;
 use crate::rpc::{DEFAULT_MAX_RECEIVE_SIZE, Raw, Status, trailers};
 
@@ -265,6 +265,7 @@ impl ServerBuilder {
             options,
             http2: Arc::new(self.http2),
             sessions,
+            seed: seed(),
             counters: Counters::default(),
             credentials,
             ok: trailers::ok_template(),

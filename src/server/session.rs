@@ -168,7 +168,7 @@ impl Session for ServerSession {
     fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, peer: Peer) {
         let link = server_link(turn);
         let phase = self.shared.sessions.phase();
-        let seed = self.id ^ u64::from(std::process::id()) << 32;
+        let seed = self.shared.seed.wrapping_add(self.id);
         let http2 = Connection::server(Arc::clone(&self.shared.http2), turn.now, seed, out);
         let begin = ConnectionBegin { is_client: false, peer: &peer };
         let watched = self.shared.stats.as_ref().and_then(|handlers| handlers.begin_connection(&begin));

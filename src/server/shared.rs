@@ -21,6 +21,8 @@ pub(super) struct Shared {
     pub(super) encodings: Arc<Encodings>,
     pub(super) http2: Arc<Config>,
     pub(super) sessions: Arc<Sessions>,
+    /// What no client knows, so that none can choose identifiers of streams that collide in a table.
+    pub(super) seed: u64,
     pub(super) counters: Counters,
     pub(super) credentials: ServerCredentials,
     /// The trailers of calls that ended well, made once.

@@ -68,7 +68,7 @@ impl DirectLookup {
             }
         };
         let host_name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let percentile = crate::client::channel::seed() % 100;
+        let percentile = crate::net::seed() % 100;
         let client = Client { host_name: host_name.trim().to_owned(), percentile };
         Ok(DirectLookup { host, port, server, options, client, known: Arc::default() })
     }

@@ -35,7 +35,7 @@ impl Asking {
         timeout: Duration,
     ) -> Result<Self, String> {
         // The standard library's keys for hash maps are secret, and differ from one to the next.
-        let id = crate::client::channel::seed() as u16;
+        let id = crate::net::seed() as u16;
         let question = Question::new(id, name, record_type)?;
         let connect = || {
             let any: SocketAddr = match server {
