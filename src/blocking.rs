@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -22,19 +23,39 @@ const KEEP_IDLE: Duration = Duration::from_secs(10);
 ///
 /// # Panics
 ///
-/// A panic of the work goes on in whoever awaits it; in a handler it ends that call.
+/// A panic of the work goes on in whoever awaits it; in a handler it ends that call. Awaiting also panics when the
+/// system refused a thread for the work and none runs that could take it later.
 pub fn blocking<T, F>(work: F) -> Blocking<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let (blocking, work) = prepare(work);
+    pool().run(work, |serve| {
+        let thread = std::thread::Builder::new().name("lariat-blocking".to_owned());
+        thread.spawn(serve).map(drop)
+    });
+    blocking
+}
+
+/// The future of some work, and the work as the pool does it.
+fn prepare<T, F>(work: F) -> (Blocking<T>, Work)
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
     let result = Arc::new(Mutex::new(Outcome { value: None, waker: None }));
     let theirs = Arc::downgrade(&result);
-    pool().run(Box::new(move || {
+    let work = Box::new(move |begun: io::Result<()>| {
         if theirs.strong_count() == 0 {
             return;
         }
-        let value = catch_unwind(AssertUnwindSafe(work));
+        let value = match begun {
+            Ok(()) => catch_unwind(AssertUnwindSafe(work)),
+            Err(error) => {
+                Err(Box::new(format!("no thread for blocking work could be started: {error}")) as _)
+            }
+        };
         if let Some(result) = theirs.upgrade() {
             let mut outcome = result.lock().unwrap_or_else(PoisonError::into_inner);
             outcome.value = Some(value);
@@ -44,8 +65,8 @@ where
                 waker.wake();
             }
         }
-    }));
-    Blocking { result }
+    });
+    (Blocking { result }, work)
 }
 
 /// The future of [`blocking`].
@@ -84,7 +105,8 @@ impl<T> fmt::Debug for Blocking<T> {
     }
 }
 
-type Work = Box<dyn FnOnce() + Send>;
+/// Told that it has begun on a thread of the pool, or why it never will.
+type Work = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 struct Pool {
     state: Mutex<State>,
@@ -106,7 +128,8 @@ fn pool() -> &'static Pool {
 }
 
 impl Pool {
-    fn run(&'static self, work: Work) {
+    /// Has a thread do the work, a new one by `spawn` if none is idle.
+    fn run(&'static self, work: Work, spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>) {
         let mut state = self.lock();
         state.queue.push_back(work);
         if state.queue.len() <= state.idle || state.threads == MAX_THREADS {
@@ -115,10 +138,17 @@ impl Pool {
         }
         state.threads += 1;
         drop(state);
-        let thread = std::thread::Builder::new().name("lariat-blocking".to_owned());
-        if thread.spawn(move || self.serve()).is_err() {
-            // The threads that there are get to the work later.
-            self.lock().threads -= 1;
+        if let Err(error) = spawn(Box::new(move || self.serve())) {
+            let mut state = self.lock();
+            state.threads -= 1;
+            if state.threads == 0 {
+                // Otherwise the threads that there are get to the work later.
+                let orphans = std::mem::take(&mut state.queue);
+                drop(state);
+                orphans
+                    .into_iter()
+                    .for_each(|work| work(Err(io::Error::new(error.kind(), error.to_string()))));
+            }
         }
     }
 
@@ -128,7 +158,7 @@ impl Pool {
             while let Some(work) = state.queue.pop_front() {
                 drop(state);
                 // The work's own panic is caught inside; this one is of a value that it leaves behind.
-                let _ = catch_unwind(AssertUnwindSafe(work));
+                let _ = catch_unwind(AssertUnwindSafe(|| work(Ok(()))));
                 state = self.lock();
             }
             state.idle += 1;
@@ -184,6 +214,16 @@ mod tests {
         drop(closed);
         last.wait();
         assert!(BEGUN.load(Ordering::SeqCst) <= MAX_THREADS);
+    }
+
+    #[test]
+    fn work_for_which_there_is_no_thread_fails() {
+        let pool: &'static Pool = Box::leak(Box::new(Pool { state: Mutex::default(), work: Condvar::new() }));
+        let (blocking, work) = prepare(|| ());
+        pool.run(work, |_| Err(io::ErrorKind::WouldBlock.into()));
+        let panic = catch_unwind(AssertUnwindSafe(|| blocking.wait())).unwrap_err();
+        let text = panic.downcast_ref::<String>().unwrap();
+        assert!(text.starts_with("no thread for blocking work could be started: "), "{text}");
     }
 
     #[test]
