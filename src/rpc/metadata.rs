@@ -256,7 +256,10 @@ impl Metadata {
 
     /// Makes a list of its own from what `change` leaves of each field.
     fn rebuild(&mut self, change: impl Fn(Field<'_>) -> Option<Field<'_>>) {
-        let stays = |field: &Field<'_>| is_visible(field) || matches!(field.name, b":authority" | b"host");
+        // What is hidden and still asked for: whom the request is for, and what the peer accepts.
+        let is_asked_for =
+            |field: &Field<'_>| matches!(field.name, b":authority" | b"host" | b"grpc-accept-encoding");
+        let stays = |field: &Field<'_>| is_visible(field) || is_asked_for(field);
         if let Some(list) = &self.list {
             self.list = Some(Arc::new(list.iter().filter(stays).filter_map(change).collect()));
         }
@@ -587,6 +590,16 @@ mod tests {
         );
         assert!(metadata.is_empty());
         assert_eq!(metadata.insert("empty", ""), Ok(()));
+    }
+
+    #[test]
+    fn changed_metadata_still_says_what_the_peer_accepts() {
+        let list = headers(&[("grpc-accept-encoding", b"gzip"), ("color", b"red")]);
+        let mut metadata = Metadata::received(list);
+        metadata.insert("color", "blue").unwrap();
+        assert_eq!(metadata.accepted_encodings().collect::<Vec<_>>(), ["gzip"]);
+        assert_eq!(metadata.len(), 1);
+        assert_eq!(written(&metadata), [("color".into(), "blue".into(), Indexing::Index)]);
     }
 
     #[test]
