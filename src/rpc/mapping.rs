@@ -44,10 +44,11 @@ pub(crate) fn from_error_code(code: ErrorCode, deadline_passed: bool) -> Code {
 
 /// The status of a call whose stream was reset with this code, as [`from_error_code`] maps it.
 ///
-/// `rule` is the rule that the peer broke if this side has reset the stream, and `None` if the peer has.
+/// `rule` says why if this side has reset the stream, and is `None` if the peer has. It is a rule that the peer broke,
+/// but for NO_ERROR: then this side has ended the connection, which is UNAVAILABLE.
 pub(crate) fn reset_status(code: ErrorCode, rule: Option<&str>, deadline_passed: bool) -> Status {
     let message = match (rule, code) {
-        (Some(rule), _) => format!("stream reset with {code}, because the peer broke a rule: {rule}"),
+        (Some(rule), _) => format!("stream reset by this side with {code}: {rule}"),
         (None, ErrorCode::CANCEL) if deadline_passed => {
             "deadline exceeded; the peer reset the stream".to_owned()
         }
@@ -56,7 +57,11 @@ pub(crate) fn reset_status(code: ErrorCode, rule: Option<&str>, deadline_passed:
         }
         (None, _) => format!("stream reset by the peer with {code}"),
     };
-    Status::new(from_error_code(code, deadline_passed), message)
+    let status_code = match (rule, code) {
+        (Some(_), ErrorCode::NO_ERROR) => Code::Unavailable,
+        _ => from_error_code(code, deadline_passed),
+    };
+    Status::new(status_code, message)
 }
 
 #[cfg(test)]
@@ -111,6 +116,9 @@ mod tests {
         assert_eq!(by_peer.message(), "stream reset by the peer with ENHANCE_YOUR_CALM");
         let by_us = reset_status(ErrorCode::PROTOCOL_ERROR, Some("DATA before HEADERS"), false);
         assert_eq!(by_us.code(), Code::Internal);
-        assert!(by_us.message().ends_with("the peer broke a rule: DATA before HEADERS"), "{by_us}");
+        assert_eq!(by_us.message(), "stream reset by this side with PROTOCOL_ERROR: DATA before HEADERS");
+        let stopped = reset_status(ErrorCode::NO_ERROR, Some("max_age"), false);
+        assert_eq!(stopped.code(), Code::Unavailable);
+        assert_eq!(stopped.message(), "stream reset by this side with NO_ERROR: max_age");
     }
 }

@@ -69,8 +69,8 @@ pub(crate) enum HeadersOutcome {
     },
 }
 
-/// The header lists of a connection's responses that came before and say nothing new: a head without more than what
-/// makes it one, and trailers that say OK. Most responses consist of these two.
+/// The header lists of a connection's responses that came before and say nothing new to the call: a head without an
+/// encoding, and trailers that say OK, whatever metadata they have. Most responses consist of these two.
 #[derive(Debug, Default)]
 pub(crate) struct KnownResponse {
     head: Option<Arc<HeaderList>>,
@@ -210,8 +210,8 @@ impl ClientCall {
         }
     }
 
-    /// The stream was reset with this code. `rule` is the rule that the server broke if this side has reset it, and
-    /// `None` if the server has; `deadline_passed` is by this side's clock. The call is over.
+    /// The stream was reset with this code. `rule` says why if this side has reset it, and is `None` if the server
+    /// has; `deadline_passed` is by this side's clock. The call is over.
     pub(crate) fn handle_reset(
         &mut self,
         code: ErrorCode,

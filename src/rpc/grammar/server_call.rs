@@ -130,8 +130,8 @@ impl ServerCall {
         Ok(())
     }
 
-    /// The stream was reset with this code; `rule` is the rule that the client broke if this side has reset it. What a
-    /// handler that still waits for messages is told.
+    /// The stream was reset with this code; `rule` says why if this side has reset it. What a handler that still
+    /// waits for messages is told.
     pub(crate) fn handle_reset(
         &mut self,
         code: ErrorCode,
