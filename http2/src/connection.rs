@@ -264,8 +264,7 @@ impl Connection {
         Some(event)
     }
 
-    /// The next time to call [`handle_timeout`](Connection::handle_timeout). It rarely changes, and never to an earlier
-    /// time by frames arriving.
+    /// The next time to call [`handle_timeout`](Connection::handle_timeout). It rarely changes.
     #[inline]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()

@@ -24,10 +24,10 @@ impl StreamKey {
         self.id
     }
 
-    /// A small number that no other open stream of the connection has: fit as an index. It is used again when the
-    /// stream is gone and its last event has been taken.
+    /// A small number that no other open stream of the connection has: fit as an index. It is used again once the
+    /// stream is gone.
     #[inline]
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.index as usize
     }
 }

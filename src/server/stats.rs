@@ -14,7 +14,7 @@ pub struct ServerStats {
     /// Connections accepted, those that are open included.
     pub connections_accepted: u64,
     /// Connections closed at once, because as many as [`max_connections`](super::ServerBuilder::max_connections) were
-    /// open, or because local credentials refused their address.
+    /// open, because local credentials refused their address, or because the server was stopping.
     pub connections_refused: u64,
     /// Times that accepting failed, for lack of descriptors or memory; it was tried again after a pause.
     pub accepts_failed: u64,
