@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::hierarchy::part_for;
 use super::{
-    BadResolution, Balancer, BalancerBuilder, Child, Controller, Policy, PolicyConfig, Registry, Update,
-    publish_failure, queueing,
+    BadResolution, Balancer, BalancerBuilder, Child, Controller, GracefulSwitch, Policy, PolicyConfig,
+    Registry, Update, publish_failure, queueing,
 };
 use crate::client::connectivity::ConnectivityState;
 use crate::client::picker::{Dice, Pick, PickInfo, Picker};
@@ -61,20 +61,42 @@ pub struct WeightedTarget {
 #[derive(Debug)]
 struct Target {
     weight: u32,
-    policy: String,
     child: Child,
+    /// What counts of what the child published.
+    state: ConnectivityState,
+    picker: Arc<dyn Picker>,
+}
+
+impl Target {
+    fn new() -> Self {
+        let child = Child::new(Box::new(GracefulSwitch::new()));
+        let (state, picker) = (child.state(), Arc::clone(child.picker()));
+        Target { weight: 1, child, state, picker }
+    }
+
+    /// Takes what the child has published, except that a child which fails goes on to until it is ready. One that is
+    /// idle is connected: it gets no call that would do so while others are ready.
+    fn take_published(&mut self, controller: &mut dyn Controller) {
+        if self.child.state() == ConnectivityState::Idle {
+            self.child.exit_idle(controller);
+        }
+        let was_failing = self.state == ConnectivityState::TransientFailure;
+        if !was_failing
+            || matches!(self.child.state(), ConnectivityState::Ready | ConnectivityState::TransientFailure)
+        {
+            (self.state, self.picker) = (self.child.state(), Arc::clone(self.child.picker()));
+        }
+    }
 }
 
 impl WeightedTarget {
     fn publish(&self, controller: &mut dyn Controller) {
-        let state = ConnectivityState::aggregate(self.targets.values().map(|target| target.child.state()));
+        let state = ConnectivityState::aggregate(self.targets.values().map(|target| target.state));
         match state {
             ConnectivityState::Ready | ConnectivityState::TransientFailure => {
-                let best = self.targets.values().filter(|target| target.child.state() == state);
-                let picker = Weighted::new(
-                    best.map(|target| (target.weight, Arc::clone(target.child.picker()))),
-                    controller.random(),
-                );
+                let best = self.targets.values().filter(|target| target.state == state);
+                let pickers = best.map(|target| (target.weight, Arc::clone(&target.picker)));
+                let picker = Weighted::new(pickers, controller.random());
                 controller.publish(state, Arc::new(picker));
             }
             _ => controller.publish(state, queueing()),
@@ -88,7 +110,12 @@ impl WeightedTarget {
         mut call: impl FnMut(&mut Child, &mut dyn Controller) -> bool,
     ) {
         let mut changed = false;
-        self.targets.values_mut().for_each(|target| changed |= call(&mut target.child, controller));
+        for target in self.targets.values_mut() {
+            if call(&mut target.child, controller) {
+                target.take_published(controller);
+                changed = true;
+            }
+        }
         if changed {
             self.publish(controller);
         }
@@ -107,14 +134,11 @@ impl Balancer for WeightedTarget {
         let mut old = std::mem::take(&mut self.targets);
         let mut result = Ok(());
         for (name, (weight, policy)) in targets {
-            let kept = old.remove(name).filter(|target| target.policy == policy.name());
-            let mut child = match kept {
-                Some(target) => target.child,
-                None => Child::new(policy.build()),
-            };
-            let part = part_for(name, &update, policy.config().clone());
-            result = child.handle_resolution(part, controller).and(result);
-            let target = Target { weight: *weight, policy: policy.name().to_owned(), child };
+            let mut target = old.remove(name).unwrap_or_else(Target::new);
+            target.weight = *weight;
+            let part = part_for(name, &update, PolicyConfig::new(policy.clone()));
+            result = target.child.handle_resolution(part, controller).and(result);
+            target.take_published(controller);
             self.targets.insert(name.clone(), target);
         }
         old.into_values().for_each(|target| target.child.remove(controller));
@@ -229,6 +253,50 @@ mod tests {
         fake.fail(&mut balancer, B);
         assert_eq!(fake.state, Some(ConnectivityState::TransientFailure));
         assert!(fake.failure().contains("refused"));
+    }
+
+    #[test]
+    fn a_child_that_turns_idle_is_connected_again_while_another_serves_calls() {
+        let (mut balancer, mut fake) = (WeightedTarget::default(), Fake::new());
+        balancer.handle_resolution(with(TARGETS, &[(A, "one"), (B, "three")]), &mut fake).unwrap();
+        [A, B].iter().for_each(|address| fake.ready(&mut balancer, address));
+        fake.idle(&mut balancer, B);
+        assert!((0..100).all(|_| fake.picked() == A));
+        fake.ready(&mut balancer, B);
+        assert!((0..100).any(|_| fake.picked() == B));
+    }
+
+    #[test]
+    fn a_child_that_fails_does_so_until_it_is_ready() {
+        let ring = r#"{"one": {"weight": 1, "childPolicy": [{"ring_hash_experimental": {}}]}}"#;
+        let (mut balancer, mut fake) = (WeightedTarget::default(), Fake::new());
+        let of = [(A, "one"), (B, "one")];
+        balancer.handle_resolution(with(ring, &of), &mut fake).unwrap();
+        for _ in of {
+            let connecting = fake.connecting().remove(0);
+            fake.fail(&mut balancer, &connecting);
+        }
+        assert_eq!(fake.state, Some(ConnectivityState::TransientFailure));
+        // Of the child itself this is CONNECTING: one backend is new, and one that fails is no reason to.
+        balancer.handle_resolution(with(ring, &[(A, "one"), (C, "one")]), &mut fake).unwrap();
+        assert_eq!(fake.connecting(), [C]);
+        assert_eq!(fake.state, Some(ConnectivityState::TransientFailure));
+        assert!(fake.failure().contains("refused"));
+        fake.ready(&mut balancer, C);
+        assert_eq!(fake.picked(), C);
+    }
+
+    #[test]
+    fn a_child_of_another_policy_takes_over_when_it_can_serve() {
+        let (mut balancer, mut fake) = (WeightedTarget::default(), Fake::new());
+        let one =
+            |policy: &str| format!(r#"{{"one": {{"weight": 1, "childPolicy": [{{"{policy}": {{}}}}]}}}}"#);
+        balancer.handle_resolution(with(&one("round_robin"), &[(A, "one")]), &mut fake).unwrap();
+        fake.ready(&mut balancer, A);
+        balancer.handle_resolution(with(&one("pick_first"), &[(B, "one")]), &mut fake).unwrap();
+        assert_eq!(fake.picked(), A);
+        fake.ready(&mut balancer, B);
+        assert_eq!((fake.picked(), fake.in_use()), (B.to_owned(), vec![B.to_owned()]));
     }
 
     #[test]
