@@ -5,7 +5,8 @@ use std::time::Instant;
 use xxhash_rust::xxh64::xxh64;
 
 use super::{
-    BadResolution, Balancer, BalancerBuilder, Child, Controller, Policy, PolicyConfig, Registry, Update,
+    BadResolution, Balancer, BalancerBuilder, Child, Controller, GracefulSwitch, Policy, PolicyConfig,
+    Registry, Update,
 };
 use crate::client::endpoint::Endpoint;
 use crate::client::resolver::ResolveError;
@@ -44,20 +45,22 @@ impl BalancerBuilder for RandomSubsettingBuilder {
 
 /// Keeps the endpoints whose hashes are the smallest, by a seed of its own. So clients choose independently of each
 /// other, and when endpoints come or go each client changes no more of its subset than it must.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RandomSubsetting {
+    /// Drawn with the first resolution.
     seed: Option<u64>,
-    /// The child and the name of its policy.
-    child: Option<(String, Child)>,
+    child: Child,
+}
+
+impl Default for RandomSubsetting {
+    fn default() -> Self {
+        RandomSubsetting { seed: None, child: Child::new(Box::new(GracefulSwitch::new())) }
+    }
 }
 
 impl RandomSubsetting {
-    fn call(&mut self, controller: &mut dyn Controller, call: impl FnOnce(&mut Child, &mut dyn Controller)) {
-        let Some((_, child)) = &mut self.child else { return };
-        call(child, controller);
-        if child.changed() {
-            controller.publish(child.state(), child.picker().clone());
-        }
+    fn publish(&self, controller: &mut dyn Controller) {
+        controller.publish(self.child.state(), self.child.picker().clone());
     }
 }
 
@@ -72,25 +75,21 @@ impl Balancer for RandomSubsetting {
         };
         let seed = *self.seed.get_or_insert_with(|| controller.random());
         update.endpoints = subset(update.endpoints, subset_size, seed);
-        update.config = child.config().clone();
-        if self.child.as_ref().is_none_or(|(name, _)| name != child.name()) {
-            let new = (child.name().to_owned(), Child::new(child.build()));
-            if let Some((_, old)) = self.child.replace(new) {
-                old.remove(controller);
-            }
+        update.config = PolicyConfig::new(child);
+        let result = self.child.handle_resolution(update, controller);
+        if self.child.changed() {
+            self.publish(controller);
         }
-        let mut result = Ok(());
-        self.call(controller, |child, controller| result = child.handle_resolution(update, controller));
         result
     }
 
     fn handle_resolver_error(&mut self, error: &ResolveError, controller: &mut dyn Controller) {
-        if self.child.is_none() {
+        if self.seed.is_none() {
             return super::publish_failure(controller, &format!("name resolution failed: {error}"));
         }
-        self.call(controller, |child, controller| {
-            child.handle_resolver_error(error, controller);
-        });
+        if self.child.handle_resolver_error(error, controller) {
+            self.publish(controller);
+        }
     }
 
     fn handle_subchannel(
@@ -99,34 +98,31 @@ impl Balancer for RandomSubsetting {
         event: SubchannelEvent,
         controller: &mut dyn Controller,
     ) {
-        if self.child.as_ref().is_some_and(|(_, child)| child.owns(id)) {
-            self.call(controller, |child, controller| {
-                child.handle_subchannel(id, event, controller);
-            });
+        if self.child.handle_subchannel(id, event, controller) {
+            self.publish(controller);
         }
     }
 
     fn exit_idle(&mut self, controller: &mut dyn Controller) {
-        self.call(controller, |child, controller| {
-            child.exit_idle(controller);
-        });
+        if self.child.exit_idle(controller) {
+            self.publish(controller);
+        }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.child.as_ref().and_then(|(_, child)| child.poll_timeout())
+        self.child.poll_timeout()
     }
 
     fn handle_timeout(&mut self, controller: &mut dyn Controller) {
-        if self.poll_timeout().is_some_and(|time| time <= controller.now()) {
-            self.call(controller, |child, controller| {
-                child.handle_timeout(controller);
-            });
+        if self.child.handle_timeout(controller) {
+            self.publish(controller);
         }
     }
 }
 
-/// The endpoints with the smallest hashes, in the order they had. An endpoint is known by its first address.
-fn subset(endpoints: Vec<Endpoint>, size: usize, seed: u64) -> Vec<Endpoint> {
+/// The endpoints with the smallest hashes, in the order of those, so that children that prefer the first do not all
+/// prefer the same one. An endpoint is known by its first address.
+fn subset(mut endpoints: Vec<Endpoint>, size: usize, seed: u64) -> Vec<Endpoint> {
     if endpoints.len() <= size {
         return endpoints;
     }
@@ -134,13 +130,9 @@ fn subset(endpoints: Vec<Endpoint>, size: usize, seed: u64) -> Vec<Endpoint> {
         let address = endpoint.addresses.first().map(|address| address.to_string()).unwrap_or_default();
         xxh64(address.as_bytes(), seed)
     };
-    let mut order: Vec<(u64, usize)> =
-        endpoints.iter().enumerate().map(|(place, endpoint)| (hash(endpoint), place)).collect();
-    order.sort_unstable();
-    order.truncate(size);
-    let kept: std::collections::HashSet<usize> = order.into_iter().map(|(_, place)| place).collect();
-    let places = endpoints.into_iter().enumerate();
-    places.filter(|(place, _)| kept.contains(place)).map(|(_, endpoint)| endpoint).collect()
+    endpoints.sort_by_cached_key(hash);
+    endpoints.truncate(size);
+    endpoints
 }
 
 #[cfg(test)]
@@ -178,6 +170,16 @@ mod tests {
         let after = names(&subset(without, 10, 7));
         assert_eq!(after.iter().filter(|name| before.contains(name)).count(), 9);
         assert_eq!(names(&subset(all, 200, 7)).len(), 100);
+    }
+
+    #[test]
+    fn each_endpoint_is_the_first_of_a_subset_about_equally_often() {
+        let mut counts = std::collections::HashMap::<String, u32>::new();
+        for seed in 0..10_000 {
+            *counts.entry(names(&subset(hundred(), 10, seed)).remove(0)).or_default() += 1;
+        }
+        // 100 of each expected, with a deviation of ten.
+        assert!(counts.len() == 100 && counts.values().all(|count| count.abs_diff(100) < 60), "{counts:?}");
     }
 
     #[test]
