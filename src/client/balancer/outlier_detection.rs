@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    BadResolution, Balancer, BalancerBuilder, Child, Controller, Policy, PolicyConfig, Registry, Update,
+    BadResolution, Balancer, BalancerBuilder, Child, Controller, GracefulSwitch, Policy, PolicyConfig,
+    Registry, Update,
 };
 use crate::client::attributes::Attributes;
 use crate::client::connectivity::ConnectivityState;
@@ -125,13 +126,24 @@ fn number(json: &Json<'_>, name: &str, default: u32, most: u32) -> Result<u32, C
 
 /// Counts how the calls to each endpoint end, compares the endpoints once an interval, and tells the child that those
 /// far behind are not healthy. Policies that spread calls over endpoints heed that; `pick_first` alone does not.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OutlierDetection {
     config: Option<OutlierDetectionConfig>,
-    child: Option<Child>,
+    child: Child,
     watch: Watch,
     /// When the interval under way began. `None` while there is no rule by which to compare.
     interval_start: Option<Instant>,
+}
+
+impl Default for OutlierDetection {
+    fn default() -> Self {
+        OutlierDetection {
+            config: None,
+            child: Child::new(Box::new(GracefulSwitch::new())),
+            watch: Watch::default(),
+            interval_start: None,
+        }
+    }
 }
 
 /// What is known of endpoints and of the child's subchannels.
@@ -285,18 +297,17 @@ impl Watch {
 }
 
 impl OutlierDetection {
-    fn call(
+    /// Calls the child, which sees ejection as a matter of health.
+    fn call<T>(
         &mut self,
         controller: &mut dyn Controller,
-        call: impl FnOnce(&mut Child, &mut dyn Controller),
-    ) -> bool {
-        let Some(child) = &mut self.child else { return false };
-        call(child, &mut Between { parent: controller, watch: &mut self.watch });
-        child.changed()
+        call: impl FnOnce(&mut Child, &mut dyn Controller) -> T,
+    ) -> T {
+        call(&mut self.child, &mut Between { parent: controller, watch: &mut self.watch })
     }
 
     fn publish(&self, controller: &mut dyn Controller) {
-        let Some(child) = &self.child else { return };
+        let child = &self.child;
         let counts = self.config.as_ref().is_some_and(OutlierDetectionConfig::has_rule);
         if !counts || child.state() != ConnectivityState::Ready {
             return controller.publish(child.state(), child.picker().clone());
@@ -305,7 +316,13 @@ impl OutlierDetection {
         let tally = |(id, subchannel): (&SubchannelId, &Subchannel)| {
             Some((*id, Arc::clone(&endpoints.get(subchannel.endpoint?)?.tally)))
         };
-        let tallies = self.watch.subchannels.iter().filter_map(tally).collect();
+        let known: Vec<(SubchannelId, Arc<Tally>)> =
+            self.watch.subchannels.iter().filter_map(tally).collect();
+        let places = known.iter().map(|(id, _)| id.index() + 1).max().unwrap_or(0);
+        let mut tallies = vec![None; places];
+        for (id, tally) in known {
+            tallies[id.index()] = Some((id, tally));
+        }
         controller.publish(child.state(), Arc::new(Counting { child: child.picker().clone(), tallies }));
     }
 
@@ -333,9 +350,8 @@ impl OutlierDetection {
         let mut changed = false;
         for id in before.symmetric_difference(&self.watch.ejected_subchannels()).copied() {
             let event = SubchannelEvent::Health(self.watch.health(id));
-            changed |= self.call(controller, |child, controller| {
-                child.handle_subchannel(id, event, controller);
-            });
+            changed |=
+                self.call(controller, |child, controller| child.handle_subchannel(id, event, controller));
         }
         changed
     }
@@ -371,14 +387,7 @@ impl Balancer for OutlierDetection {
                 subchannel.endpoint = place;
             }
         }
-        update.config = config.child.config().clone();
-        let same = |old: &OutlierDetectionConfig| old.child.name() == config.child.name();
-        if !self.config.as_ref().is_some_and(same) {
-            let new = Child::new(config.child.build());
-            if let Some(old) = self.child.replace(new) {
-                old.remove(&mut Between { parent: controller, watch: &mut self.watch });
-            }
-        }
+        update.config = PolicyConfig::new(config.child.clone());
         match (config.has_rule(), self.interval_start) {
             (true, Some(_)) => {}
             (true, None) => {
@@ -393,21 +402,17 @@ impl Balancer for OutlierDetection {
             }
         }
         self.config = Some(config);
-        let mut result = Ok(());
-        self.call(controller, |child, controller| result = child.handle_resolution(update, controller));
+        let result = self.call(controller, |child, controller| child.handle_resolution(update, controller));
         self.tell_child(&before, controller);
         self.publish(controller);
         result
     }
 
     fn handle_resolver_error(&mut self, error: &ResolveError, controller: &mut dyn Controller) {
-        if self.child.is_none() {
+        if self.config.is_none() {
             return super::publish_failure(controller, &format!("name resolution failed: {error}"));
         }
-        let changed = self.call(controller, |child, controller| {
-            child.handle_resolver_error(error, controller);
-        });
-        if changed {
+        if self.call(controller, |child, controller| child.handle_resolver_error(error, controller)) {
             self.publish(controller);
         }
     }
@@ -418,7 +423,7 @@ impl Balancer for OutlierDetection {
         event: SubchannelEvent,
         controller: &mut dyn Controller,
     ) {
-        if !self.child.as_ref().is_some_and(|child| child.owns(id)) {
+        if !self.child.owns(id) {
             return;
         }
         let event = match event {
@@ -430,36 +435,24 @@ impl Balancer for OutlierDetection {
             }
             other => other,
         };
-        let changed = self.call(controller, |child, controller| {
-            child.handle_subchannel(id, event, controller);
-        });
-        if changed {
+        if self.call(controller, |child, controller| child.handle_subchannel(id, event, controller)) {
             self.publish(controller);
         }
     }
 
     fn exit_idle(&mut self, controller: &mut dyn Controller) {
-        let changed = self.call(controller, |child, controller| {
-            child.exit_idle(controller);
-        });
-        if changed {
+        if self.call(controller, |child, controller| child.exit_idle(controller)) {
             self.publish(controller);
         }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let childs = self.child.as_ref().and_then(Child::poll_timeout);
-        childs.into_iter().chain(self.interval_end()).min()
+        self.child.poll_timeout().into_iter().chain(self.interval_end()).min()
     }
 
     fn handle_timeout(&mut self, controller: &mut dyn Controller) {
-        if self.child.as_ref().and_then(Child::poll_timeout).is_some_and(|time| time <= controller.now()) {
-            let changed = self.call(controller, |child, controller| {
-                child.handle_timeout(controller);
-            });
-            if changed {
-                self.publish(controller);
-            }
+        if self.call(controller, |child, controller| child.handle_timeout(controller)) {
+            self.publish(controller);
         }
         if self.interval_end().is_some_and(|time| time <= controller.now()) {
             self.interval_start = Some(controller.now());
@@ -538,13 +531,21 @@ impl Controller for Between<'_> {
 #[derive(Debug)]
 struct Counting {
     child: Arc<dyn Picker>,
-    tallies: HashMap<SubchannelId, Arc<Tally>>,
+    /// By [`SubchannelId::index`].
+    tallies: Vec<Option<(SubchannelId, Arc<Tally>)>>,
+}
+
+impl Counting {
+    fn tally(&self, id: SubchannelId) -> Option<&Arc<Tally>> {
+        let (owner, tally) = self.tallies.get(id.index())?.as_ref()?;
+        (*owner == id).then_some(tally)
+    }
 }
 
 impl Picker for Counting {
     fn pick(&self, info: &PickInfo<'_>) -> Pick {
         let pick = self.child.pick(info);
-        match pick.subchannel().and_then(|id| self.tallies.get(&id)) {
+        match pick.subchannel().and_then(|id| self.tally(id)) {
             Some(tally) => pick.observed_by(Arc::clone(tally) as _),
             None => pick,
         }
@@ -670,6 +671,22 @@ mod tests {
     fn without_a_rule_nothing_is_counted() {
         let (_balancer, fake) = connected(r#""interval": "1s""#);
         assert!(!is_observed(&fake.pick()));
+    }
+
+    #[test]
+    fn a_child_of_another_policy_takes_over_when_it_can_serve() {
+        let (mut balancer, mut fake) = (OutlierDetection::default(), Fake::new());
+        let with = |policy: &str, address: &str| {
+            let config = format!(r#"{{"childPolicy": [{{"{policy}": {{}}}}]}}"#);
+            let policy = choose(&format!(r#"[{{"outlier_detection_experimental": {config}}}]"#));
+            update(&[address], policy.unwrap().config().clone())
+        };
+        balancer.handle_resolution(with("round_robin", SIX[0]), &mut fake).unwrap();
+        fake.ready(&mut balancer, SIX[0]);
+        balancer.handle_resolution(with("pick_first", SIX[1]), &mut fake).unwrap();
+        assert_eq!(fake.picked(), SIX[0]);
+        fake.ready(&mut balancer, SIX[1]);
+        assert_eq!((fake.picked(), fake.in_use()), (SIX[1].to_owned(), vec![SIX[1].to_owned()]));
     }
 
     #[test]
