@@ -243,6 +243,7 @@ impl WeightedRoundRobin {
             if is_ready && !weighing.was_ready {
                 // What it reported before it was lost is not what it is now.
                 weighing.first = None;
+                weighing.reported.weight.take();
                 watch_load(shard, self.config.load_interval(), controller);
             }
             weighing.was_ready = is_ready;
