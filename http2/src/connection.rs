@@ -194,26 +194,39 @@ impl Connection {
     ) -> (usize, Option<Event<'a>>) {
         self.now = now;
         let mut taken = 0;
+        while let Some(frame) =
+            decode_plain(input.get(taken..).unwrap_or_default(), self.local.max_frame_size)
+            && self.preface == Preface::Complete
+            && self.assembly.is_none()
+            && self.close_reason.is_none()
+        {
+            taken += frame.frame_len();
+            self.partial_frame = None;
+            let event = self.handle_plain_frame(frame, out);
+            if event.is_some() {
+                return (taken, event);
+            }
+        }
+        self.handle_other_input(input, taken, out)
+    }
+
+    /// [`handle_input`](Self::handle_input) from a frame on that is not plain, or not whole, or that comes at a special
+    /// time.
+    #[inline(never)]
+    fn handle_other_input<'a>(
+        &mut self,
+        input: &'a [u8],
+        mut taken: usize,
+        out: &mut WriteBuf,
+    ) -> (usize, Option<Event<'a>>) {
         if self.preface == Preface::Magic && self.close_reason.is_none() {
-            taken = self.take_magic(input, out);
+            taken += self.take_magic(input, out);
             if self.preface == Preface::Magic && self.close_reason.is_none() {
                 return (0, None);
             }
         }
         while self.close_reason.is_none() {
             let rest = input.get(taken..).unwrap_or_default();
-            if let Some(frame) = decode_plain(rest, self.local.max_frame_size)
-                && self.preface == Preface::Complete
-                && self.assembly.is_none()
-            {
-                taken += frame.frame_len();
-                self.partial_frame = None;
-                let event = self.handle_plain_frame(frame, out);
-                if event.is_some() {
-                    return (taken, event);
-                }
-                continue;
-            }
             let event = match decode(rest, self.local.max_frame_size) {
                 Ok(Some((frame, len))) => {
                     taken += len;

@@ -135,7 +135,7 @@ impl Streams {
     }
 
     /// Opens a stream.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(&mut self, id: StreamId, expected: Expected) -> (StreamKey, &mut Stream) {
         let index = match self.free.pop() {
             Some(index) => index,

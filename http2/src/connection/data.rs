@@ -14,7 +14,7 @@ use lariat_frame::{ErrorCode, StreamId, WriteBuf, decode_plain, encode, kind};
 const MAX_ADAPTIVE_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 
 impl Connection {
-    #[inline]
+    #[inline(always)]
     pub(super) fn handle_data<'a>(
         &mut self,
         id: StreamId,

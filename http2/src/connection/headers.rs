@@ -55,7 +55,7 @@ impl Connection {
     }
 
     /// A header block is complete. Whatever becomes of it, it must be decoded: it may change the dynamic table.
-    #[inline]
+    #[inline(always)]
     pub(super) fn handle_header_block<'a>(
         &mut self,
         id: StreamId,
