@@ -63,6 +63,8 @@ struct State {
     /// Encoded messages in order: first the chunks, then the tail.
     chunks: VecDeque<Bytes>,
     tail: Vec<u8>,
+    /// How much of the tail has gone to the connection and is kept. Then there are no chunks.
+    tail_sent: usize,
     waiting: usize,
     /// A handler's initial metadata, until the session has sent it.
     headers: Option<Metadata>,
@@ -82,6 +84,8 @@ struct State {
     notified: bool,
     /// Something went to the connection.
     touched: bool,
+    /// What went there before the tail, and may have to go to another. `None`: nothing is kept.
+    kept: Option<Kept>,
     /// The call may have several attempts: then nothing lies here, but in the copies for the attempts.
     replay: Option<Box<Replay>>,
     /// Which messages went to the connection, for whoever counts them.
@@ -109,6 +113,13 @@ impl<T> Outbound<T> {
     pub(crate) fn relayed(mut self, choices: Option<SendCompression>) -> Self {
         self.compression = choices;
         self.is_relayed = true;
+        self
+    }
+
+    /// Keeps up to this many octets of what goes to a connection, in case the server says that it has not processed
+    /// them, until the [response begins](OutboundStream::forget).
+    pub(crate) fn repeatable(self, octets: usize) -> Self {
+        self.stream.lock().kept = Some(Kept { chunks: Vec::new(), octets: 0, limit: octets });
         self
     }
 
@@ -373,12 +384,74 @@ impl State {
             return replay.push(message);
         }
         if self.closed.is_none() {
-            if !self.tail.is_empty() {
-                self.chunks.push_back(std::mem::take(&mut self.tail).into());
-            }
+            self.set_tail_aside();
             self.waiting += message.len();
             self.chunks.push_back(message);
         }
+    }
+
+    /// Makes the tail a chunk, for others to come behind it.
+    fn set_tail_aside(&mut self) {
+        if self.tail.is_empty() {
+            return;
+        }
+        let mut tail = Bytes::from(std::mem::take(&mut self.tail));
+        let sent = tail.split_to(std::mem::take(&mut self.tail_sent));
+        if let Some(kept) = &mut self.kept
+            && !sent.is_empty()
+        {
+            kept.chunks.push(sent);
+        }
+        if !tail.is_empty() {
+            self.chunks.push_back(tail);
+        }
+    }
+
+    /// Goes back to the beginning. False if what was sent is not kept.
+    fn rewind(&mut self) -> bool {
+        if !self.touched {
+            return true;
+        }
+        let Some(kept) = self.kept.take() else { return false };
+        kept.chunks.into_iter().rev().for_each(|chunk| self.chunks.push_front(chunk));
+        self.tail_sent = 0;
+        self.waiting = self.chunks.iter().map(Bytes::len).sum::<usize>() + self.tail.len();
+        self.begin_again();
+        true
+    }
+
+    /// It is as if nothing had been sent.
+    fn begin_again(&mut self) {
+        self.end_sent = false;
+        self.touched = false;
+        // The sizes may have been read up to the middle of a message.
+        self.sizes = None;
+    }
+
+    /// Keeps nothing of what was sent and will be.
+    fn forget(&mut self) {
+        if self.kept.take().is_some() {
+            self.tail.drain(..std::mem::take(&mut self.tail_sent));
+            self.tail.shrink_to(QUOTA);
+        }
+    }
+}
+
+/// What went to the connection and may have to go to another, since a server may say that it has not processed it.
+struct Kept {
+    /// Without what is kept in the tail.
+    chunks: Vec<Bytes>,
+    /// Of the chunks and of what is kept in the tail.
+    octets: usize,
+    /// More than this is not kept.
+    limit: usize,
+}
+
+impl Kept {
+    /// So much more has gone to the connection. False if that is too much to keep.
+    fn add(&mut self, octets: usize) -> bool {
+        self.octets += octets;
+        self.octets <= self.limit
     }
 }
 
@@ -460,6 +533,7 @@ impl OutboundStream {
     /// [copies](Self::copy). The carrier is told when it is more.
     pub(crate) fn keep(&self, octets: usize) {
         let mut state = self.lock();
+        state.kept = None;
         let mut replay = Replay::new(octets);
         let tail = std::mem::take(&mut state.tail);
         for chunk in std::mem::take(&mut state.chunks).into_iter().chain([tail.into()]) {
@@ -506,27 +580,31 @@ impl OutboundStream {
         self.lock().replay.as_ref().is_some_and(|replay| replay.is_overfull())
     }
 
-    /// Goes back to the beginning, for a connection that was not processed what another got. False if that is not to
-    /// be had any more.
+    /// Goes back to the beginning, for another connection to send what a server has not processed. False if that is
+    /// not to be had any more. What is sent the second time is not kept: a server may refuse it once.
     pub(crate) fn rewind(&self) -> bool {
         let original = self.lock().original.clone();
         let Some(original) = original.and_then(|original| original.upgrade()) else {
-            return !self.lock().touched;
+            return self.lock().rewind();
         };
         // The original first, as always.
         let original = original.lock();
         let Some(replay) = original.replay.as_ref().filter(|replay| !replay.is_settled()) else {
-            return !self.lock().touched;
+            return self.lock().rewind();
         };
         let mut state = self.lock();
         state.chunks.clear();
         state.tail.clear();
         state.waiting = 0;
-        state.end_sent = false;
-        state.touched = false;
+        state.begin_again();
         drop(state);
         replay.fill(self);
         true
+    }
+
+    /// The response has begun: nothing will be sent again, nor kept for that.
+    pub(crate) fn forget(&self) {
+        self.lock().forget();
     }
 
     pub(crate) fn set_trailers(&self, trailers: Metadata) {
@@ -643,7 +721,7 @@ impl OutboundStream {
         state.carrier = None;
         state.chunks = VecDeque::new();
         state.tail = Vec::new();
-        state.waiting = 0;
+        (state.waiting, state.tail_sent, state.kept) = (0, 0, None);
         state.replay = None;
         let writers = std::mem::take(&mut state.writers);
         drop(state);
@@ -665,7 +743,7 @@ impl State {
         end: bool,
         out: &mut WriteBuf,
     ) -> usize {
-        let State { chunks, tail, finished, end_sent, sizes, .. } = self;
+        let State { chunks, tail, tail_sent, kept, finished, end_sent, sizes, .. } = self;
         if let Some(chunk) = chunks.pop_front() {
             if let Some(sizes) = sizes {
                 sizes.read(&chunk);
@@ -673,17 +751,25 @@ impl State {
             let sent = chunk.len();
             let last = end && *finished && chunks.is_empty() && tail.is_empty();
             *end_sent |= last;
+            if let Some(kept) = kept
+                && kept.add(sent)
+            {
+                kept.chunks.push(chunk.clone());
+            } else {
+                *kept = None;
+            }
             // Errors are the end of the stream, as in `pump`.
             let _ = connection.send_data(key, chunk, last, out);
             return sent;
         }
         // Copied frame by frame into the output, so that the buffer serves the next messages too.
+        let begin = std::mem::take(tail_sent);
         if let Some(sizes) = sizes {
-            sizes.read(tail);
+            sizes.read(&tail[begin..]);
         }
         let (total, last) = (tail.len(), end && *finished);
         *end_sent |= last;
-        let mut sent = 0;
+        let mut sent = begin;
         while sent < total {
             let piece = &tail[sent..total.min(sent + ONE_FRAME)];
             let ends = last && sent + piece.len() == total;
@@ -695,8 +781,13 @@ impl State {
             }
             sent += piece.len();
         }
-        tail.clear();
-        total
+        if kept.as_mut().is_some_and(|kept| kept.add(total - begin)) {
+            *tail_sent = total;
+        } else {
+            tail.clear();
+            self.forget();
+        }
+        total - begin
     }
 }
 
@@ -746,6 +837,53 @@ mod tests {
         assert!(outbound.stream().rewind());
         assert!(Wire::new().pump(outbound.stream()) > 0);
         assert!(!outbound.stream().rewind());
+    }
+
+    #[test]
+    fn a_stream_that_is_kept_goes_back_to_the_beginning_once() {
+        let large = Bytes::from(vec![7; OWN_BUFFER]);
+        let outbound = Outbound::<Bytes>::new::<Raw>(None, 10_000).repeatable(20_000);
+        let (mut wire, mut sent) = (Wire::new(), Vec::new());
+        // Small ones share the tail, large ones are chunks, and some wait while others are sent.
+        for message in [&b"one"[..], b"two", &large, b"three", &large, b"four", b"and five"] {
+            wait(outbound.send(message.to_vec().into())).unwrap();
+            sent.extend_from_slice(&message_prefix(message.len() as u32));
+            sent.extend_from_slice(message);
+            if !matches!(message, b"two" | b"and five") {
+                wire.pump(outbound.stream());
+            }
+        }
+        assert!(outbound.stream().rewind());
+        {
+            let state = outbound.stream().lock();
+            let chunks = state.chunks.iter().flatten().chain(&state.tail);
+            assert!(chunks.eq(&sent) && state.waiting == sent.len());
+        }
+        assert!(wire.pump(outbound.stream()) > sent.len());
+        assert!(!outbound.stream().rewind(), "a server may refuse a stream once");
+    }
+
+    #[test]
+    fn nothing_is_kept_beyond_the_limit_or_of_a_stream_that_is_answered() {
+        let mut wire = Wire::new();
+        for size in [5, OWN_BUFFER] {
+            let outbound = Outbound::<Bytes>::new::<Raw>(None, 10_000).repeatable(2 * (PREFIX_LEN + size));
+            for rewinds in [true, true, false] {
+                wait(outbound.send(vec![7; size].into())).unwrap();
+                wire.pump(outbound.stream());
+                assert_eq!(outbound.stream().lock().kept.is_some(), rewinds);
+            }
+            assert!(!outbound.stream().rewind());
+            assert_eq!(outbound.stream().lock().tail, b"");
+        }
+        let outbound = Outbound::<Bytes>::new::<Raw>(None, 100).repeatable(1_000);
+        send(&outbound, "kept");
+        wire.pump(outbound.stream());
+        send(&outbound, "not sent yet");
+        outbound.stream().forget();
+        assert!(!outbound.stream().rewind());
+        assert_eq!(outbound.stream().lock().tail, b"\0\0\0\0\x0cnot sent yet");
+        assert!(wire.pump(outbound.stream()) > 0);
     }
 
     #[test]

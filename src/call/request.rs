@@ -223,7 +223,7 @@ impl<T> Request<T> {
         self
     }
 
-    /// On a client: how many octets of the call's requests are kept for further attempts. Default: the channel's
+    /// On a client: how many octets of the call's requests are kept to be sent again. Default: the channel's
     /// [`retry_buffer_size`](crate::client::ChannelBuilder::retry_buffer_size).
     pub fn with_retry_buffer_size(mut self, octets: usize) -> Self {
         self.rare().retry_buffer_size = Some(octets);

@@ -254,6 +254,7 @@ impl Channel {
         if !is_wire {
             return outbound.relayed(None);
         }
+        let outbound = outbound.repeatable(self.shared.control.retry_buffer(options.rare.as_deref()));
         match self.encoding(options) {
             Ok(Some(id)) => outbound.compressed(SendCompression {
                 encodings: Arc::clone(&self.shared.encodings),
@@ -641,13 +642,14 @@ impl ChannelBuilder {
     }
 
     /// Makes one attempt of each call, whatever the service config says. Calls that no server has processed are sent
-    /// again all the same.
+    /// again all the same, as far as they are [kept](Self::retry_buffer_size).
     pub fn disable_retry(self) -> Self {
         self.max_call_attempts(1)
     }
 
-    /// How many octets of a call's requests are kept for further attempts. When a call has sent more, the attempt that
-    /// is under way is the last. Default: 256 KiB.
+    /// How many octets of a call's requests are kept, until the response begins, for further attempts and to be sent
+    /// again if the server has not processed them. When a call has sent more, what is under way is the last. Default:
+    /// 256 KiB.
     pub fn retry_buffer_size(mut self, octets: usize) -> Self {
         self.attempts.buffer = octets;
         self

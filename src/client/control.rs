@@ -25,8 +25,8 @@ use super::stream_pool::{Refusal, StreamPool};
 use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchEvent, WatchRequest};
 use super::target::Target;
 use super::watch_stream::{WatchKind, WatchMethods, WatchStream};
-use crate::call::Link;
 use crate::call::stats::StatsHandlers;
+use crate::call::{Link, RareOptions};
 use crate::credentials::ChannelCredentials;
 use crate::net::{
     Address, Inbox, LazyTimer, LoopHandle, Note, Place, Security, Session, Task, TimerId, Turn, clock,
@@ -263,6 +263,11 @@ impl Control {
     /// Tells the control plane something that means nothing once the channel is closed.
     pub(super) fn tell(&self, input: Input) {
         let _ = self.inbox.send(input);
+    }
+
+    /// How much of a call's requests is kept to be sent again.
+    pub(super) fn retry_buffer(&self, options: Option<&RareOptions>) -> usize {
+        options.and_then(|rare| rare.retry_buffer_size).unwrap_or(self.limits.buffer)
     }
 
     pub(super) fn next_seed(&self) -> u64 {

@@ -103,7 +103,8 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// Whether another connection can send all of it; if so, it is as if none had begun to.
+    /// Whether another connection can send all of it; if so, it is as if none had begun to. Of a stream that is so as
+    /// long as what was sent is kept.
     pub(super) fn can_be_sent_again(&self) -> bool {
         match self {
             Body::Message(..) => true,

@@ -725,7 +725,11 @@ impl Open {
     fn handle_headers(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, index: usize, headers: Headers) {
         let Headers { list, repeated, end_stream } = headers;
         let active = &mut self.calls[index];
-        active.committed = true;
+        if !std::mem::replace(&mut active.committed, true)
+            && let Body::Stream(outbound) = &active.call.body
+        {
+            outbound.forget();
+        }
         let outcome = match repeated {
             true => active.grammar.handle_repeated_headers(&list, end_stream, &mut self.known),
             false => active.grammar.handle_headers(&list, end_stream),
