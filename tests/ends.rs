@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lariat::client::ConnectivityState;
 use lariat::codec::Raw;
+use lariat::credentials::{CallCredentials, CallTarget, MetadataFuture, SecurityLevel};
 use lariat::server::{Handler, Service};
 use lariat::{Channel, Code, Metadata, Request, Response, Server, Wait};
 use support::*;
@@ -184,6 +185,30 @@ fn a_dropped_channel_finishes_its_calls_and_closes_its_connection() {
     let server = serve(&Echo::default());
     let call = client(&server).unary("wait200");
     assert_eq!(call.wait().unwrap().into_message(), "wait200");
+    eventually("the connection is closed", || server.connections() == 0);
+}
+
+/// Call credentials that take a while.
+struct Slow;
+
+impl CallCredentials for Slow {
+    fn metadata(&self, _: &CallTarget) -> MetadataFuture {
+        Box::pin(async {
+            lariat::sleep(50 * MS).await;
+            Ok(Metadata::new())
+        })
+    }
+
+    fn required_security(&self) -> SecurityLevel {
+        SecurityLevel::None
+    }
+}
+
+#[test]
+fn a_call_that_waits_for_its_credentials_is_sent_though_its_channel_is_dropped() {
+    let server = serve(&Echo::default());
+    let call = client(&server).request(Request::new(Bytes::from("hello")).with_call_credentials(Slow));
+    assert_eq!(call.wait().unwrap().into_message(), "hello");
     eventually("the connection is closed", || server.connections() == 0);
 }
 

@@ -214,6 +214,21 @@ fn other_codes_and_channels_without_retries_have_one_attempt() {
 }
 
 #[test]
+fn a_call_has_its_attempts_though_its_channel_is_dropped() {
+    for (config, steps) in
+        [(retry(4, ""), [UNAVAILABLE, UNAVAILABLE]), (hedging(3, "0.01s"), [Step::Hang, UNAVAILABLE])]
+    {
+        let flaky = Flaky::new(&steps);
+        let Client { _server: server, channel, method } = Client::new(&flaky, &config);
+        let call = channel.unary::<Raw, Bytes, Bytes>(&method, Request::new(Bytes::from_static(b"hello")));
+        drop(channel);
+        assert_eq!(call.wait().unwrap().message(), "hello");
+        assert_eq!(flaky.count(), 3);
+        eventually("the connection is closed", || server.connections() == 0);
+    }
+}
+
+#[test]
 fn max_call_attempts_caps_the_policy() {
     let flaky = Flaky::new(&[UNAVAILABLE, UNAVAILABLE, UNAVAILABLE]);
     let client = Client::with(&flaky, &retry(5, ""), |builder| builder.max_call_attempts(2));

@@ -278,6 +278,17 @@ fn calls_are_sent_again_whether_or_not_there_are_retries() {
 }
 
 #[test]
+fn calls_are_sent_again_though_their_channel_is_dropped() {
+    for step in [Step::Refuse(10), Step::Leave(10)] {
+        let (server, client) = Scripted::serve(&[step]);
+        let call = client.unary("hello");
+        drop(client);
+        assert_eq!(call.wait().unwrap().message(), "hello");
+        assert_eq!(server.streams().len(), 2);
+    }
+}
+
+#[test]
 fn a_stream_that_has_sent_more_than_is_kept_is_not_sent_again() {
     for size in [100, 1_500] {
         let steps = [Step::Refuse(2_000)];

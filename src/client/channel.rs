@@ -13,7 +13,7 @@ use super::authorization;
 use super::backoff::{BackoffConfig, LONGEST_WAIT};
 use super::balancer::{self, BalancerBuilder};
 use super::connectivity::ConnectivityState;
-use super::control::{Control, ControlTask, Input, Plan};
+use super::control::{Control, ControlTask, Hold, Input, Plan};
 use super::core::{Config, Core, MAX_CONNECTIONS_PER_SUBCHANNEL, MIN_RESOLUTION_INTERVAL};
 use super::dialer::{Dialer, ProxySettings, Tunnel};
 use super::interception::{self, Wire};
@@ -55,7 +55,7 @@ pub struct Channel {
 }
 
 struct Shared {
-    control: Arc<Control>,
+    control: Hold,
     target: String,
     scheme: &'static str,
     /// What shows the server who makes the calls.
@@ -431,12 +431,6 @@ impl Wire {
     }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.control.tell(Input::Release);
-    }
-}
-
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("target", &self.target).field("state", &self.control.state()).finish()
@@ -724,7 +718,7 @@ impl ChannelBuilder {
         let home = engine.choose_loop();
         let seed = crate::net::seed();
         let stats = Some(self.stats).filter(|stats| !stats.is_empty());
-        let control = Arc::new(Control::new(home.clone(), seed, self.attempts, stats));
+        let control = Hold::new(Arc::new(Control::new(home.clone(), seed, self.attempts, stats)));
         let user_agent: Arc<str> = request_head::user_agent(self.user_agent.as_deref()).into();
         let method = |path: &str| {
             Method::new(

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -54,8 +55,10 @@ pub(super) enum Input {
     ResetBackoff,
     /// End all calls and connections.
     Close,
-    /// No handle of the channel is left: end when the last call has.
+    /// Nobody holds the channel any more: end when the last call has.
     Release,
+    /// The connections that were asked have no calls.
+    AllIdle,
 }
 
 /// The channel's shared part: the snapshot that calls read, and the way to the control plane.
@@ -65,6 +68,7 @@ pub(super) struct Control {
     snapshot: ArcSwap<Snapshot>,
     watch: Mutex<Watch>,
     seeds: AtomicU64,
+    holds: AtomicUsize,
     limits: AttemptLimits,
     /// `None` if there are none, which is all that most calls need to know.
     stats: Option<StatsHandlers>,
@@ -96,7 +100,7 @@ impl Lane {
         match self {
             Lane::One(connection) => {
                 call.tell_picked();
-                connection.open(call, || Arc::downgrade(control)).map_err(|mut call| {
+                connection.open(call, || Some(Hold::new(Arc::clone(control)))).map_err(|mut call| {
                     call.was_not_sent();
                     Unsent::NoConnection(call)
                 })
@@ -152,6 +156,7 @@ impl Control {
             }),
             watch: Mutex::new(Watch { state: ConnectivityState::Idle, wakers: Vec::new() }),
             seeds: AtomicU64::new(seed),
+            holds: AtomicUsize::new(0),
             limits,
             stats,
         }
@@ -308,6 +313,45 @@ impl fmt::Debug for Control {
     }
 }
 
+/// Keeps the control plane running: the handles of a channel have one, and each call that is neither waiting there nor
+/// with a connection, such as one between its attempts.
+pub(super) struct Hold(Arc<Control>);
+
+impl Hold {
+    pub(super) fn new(control: Arc<Control>) -> Self {
+        control.holds.fetch_add(1, Ordering::Relaxed);
+        Hold(control)
+    }
+}
+
+impl Deref for Hold {
+    type Target = Arc<Control>;
+
+    fn deref(&self) -> &Arc<Control> {
+        &self.0
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.0.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.tell(Input::Release);
+        }
+    }
+}
+
+/// Is with the connections that are asked whether they have calls, each until it has none. The last drop tells.
+#[derive(Debug)]
+pub(super) struct IdleNotice(Weak<Control>);
+
+impl Drop for IdleNotice {
+    fn drop(&mut self) {
+        if let Some(control) = self.0.upgrade() {
+            control.tell(Input::AllIdle);
+        }
+    }
+}
+
 /// A status that a picker or a call config gave. Those that say something of the call itself would be taken for the
 /// server's answer (gRFC A54).
 fn of_control_plane(status: Status) -> Status {
@@ -374,7 +418,10 @@ pub(super) struct ControlTask {
     waiting_timer: LazyTimer,
     idle_timer: LazyTimer,
     last_demand: Instant,
-    released: bool,
+    /// The connections are asked whether they have calls.
+    is_asking: bool,
+    /// A call has come since.
+    is_stirred: bool,
     finished: bool,
 }
 
@@ -394,7 +441,8 @@ impl ControlTask {
             waiting_timer: LazyTimer::new(WAITING_SLOT),
             idle_timer: LazyTimer::new(IDLE_SLOT),
             last_demand: now,
-            released: false,
+            is_asking: false,
+            is_stirred: false,
             finished: false,
         }
     }
@@ -421,17 +469,43 @@ impl ControlTask {
                 Input::Connect => self.demand(turn),
                 Input::ResetBackoff => self.core.reset_backoff(turn.now),
                 Input::Close => self.close(turn, Some(Status::cancelled("the channel was closed"))),
-                Input::Release => self.released = true,
+                // What follows is the same whatever was told.
+                Input::Release => {}
+                Input::AllIdle => {
+                    self.is_asking = false;
+                    if !self.is_stirred && self.is_unwanted() {
+                        self.close(turn, None);
+                    }
+                }
             }
             self.act(turn);
         }
-        if self.released && !self.has_waiting() && !self.finished {
-            self.close(turn, None);
-            self.act(turn);
+        self.check_release();
+    }
+
+    /// Whether nobody holds the channel, and no call waits here.
+    fn is_unwanted(&self) -> bool {
+        !self.finished && self.control.holds.load(Ordering::Acquire) == 0 && !self.has_waiting()
+    }
+
+    /// Has the channel end when nobody can need it any more. Its connections may give calls back as long as they have
+    /// some.
+    fn check_release(&mut self) {
+        if self.is_asking || !self.is_unwanted() {
+            return;
+        }
+        (self.is_asking, self.is_stirred) = (true, false);
+        let notice = Arc::new(IdleNotice(Arc::downgrade(&self.control)));
+        for connection in self.all.iter().filter_map(Weak::upgrade) {
+            // One that is still being made has had no calls.
+            if connection.inbox.is_open() {
+                let _ = connection.inbox.send(Command::TellIdle(Arc::clone(&notice)));
+            }
         }
     }
 
     fn handle_call(&mut self, turn: &mut Turn<'_>, call: PendingCall) {
+        self.is_stirred = true;
         // The picker may have changed while the call was on its way here.
         let Err(unsent) = self.control.try_start(call) else { return };
         let call = match &unsent {
@@ -621,7 +695,7 @@ impl ControlTask {
                 (WatchKind::Load, WatchStream::load(&self.control, &self.plan.watches, id, *interval))
             }
         };
-        if let Err(call) = connection.open(call, || Arc::downgrade(&self.control)) {
+        if let Err(call) = connection.open(call, || None) {
             call.fail(Status::unavailable("the connection was lost"));
         }
         if let Some(old) = self.watches.insert((id, kind), stream) {
@@ -810,9 +884,7 @@ impl Task for ControlTask {
             INBOX_SLOT => self.handle_inputs(turn),
             _ => {
                 self.sweep(turn.now);
-                if self.released {
-                    self.handle_inputs(turn);
-                }
+                self.check_release();
             }
         }
     }
@@ -833,9 +905,7 @@ impl Task for ControlTask {
             }
         }
         self.act(turn);
-        if self.released {
-            self.handle_inputs(turn);
-        }
+        self.check_release();
     }
 
     fn is_finished(&self) -> bool {

@@ -1,8 +1,8 @@
 //! One connection of a client: carries calls, and tells the control plane what becomes of it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use lariat_frame::hpack::HeaderList;
@@ -11,7 +11,7 @@ use lariat_http2::{Config, Connection, Event, HeaderBlock, HeadersKind, Initiato
 use slab::Slab;
 
 use super::authorization;
-use super::control::Control;
+use super::control::{Control, Hold, IdleNotice};
 use super::pending::{Body, PendingCall, Traffic};
 use super::stream_pool::PooledConnection;
 use super::subchannel::{ConnectionEvent, ConnectionId};
@@ -50,6 +50,8 @@ pub(super) enum Command {
     Open(PendingCall),
     /// The subchannel may have further connections from now on.
     Pool(Arc<PooledConnection>),
+    /// Let go of this once there are no calls.
+    TellIdle(Arc<IdleNotice>),
     /// No new calls; close when those under way are done.
     Drain,
     /// Close now; calls under way end with this status.
@@ -80,13 +82,13 @@ impl ConnectionHandle {
     pub(super) fn open(
         self: &Arc<Self>,
         call: PendingCall,
-        control: impl FnOnce() -> Weak<Control>,
+        control: impl FnOnce() -> Option<Hold>,
     ) -> Result<(), PendingCall> {
         if call.credentials.is_some() {
             let (this, control) = (Arc::clone(self), control());
             authorization::authorize(self.inbox.handle(), call, move |call| {
                 if let Err(call) = this.send(call) {
-                    match control.upgrade() {
+                    match control {
                         Some(control) => control.take_back(call),
                         None => call.fail(Status::cancelled("the channel is closed")),
                     }
@@ -162,6 +164,8 @@ struct Open {
     ready_timer: Option<TimerId>,
     /// For giving memory back.
     rest_timer: RestTimer,
+    /// Held until there are no calls.
+    idle_notice: Option<Arc<IdleNotice>>,
     /// Who wants to know of the connection.
     _watched: Option<WatchedConnection>,
 }
@@ -294,6 +298,7 @@ impl ClientSession {
                 self.tell_pool();
                 returned.into_iter().for_each(|call| self.control.take_back(call));
             }
+            Command::TellIdle(notice) => open.idle_notice = Some(notice),
             Command::Drain => {
                 self.lost = true;
                 let returned = std::mem::take(&mut open.waiting);
@@ -435,6 +440,7 @@ impl Session for ClientSession {
             timer: LazyTimer::new(CONNECTION_SLOT),
             ready_timer: Some(turn.set_timer(self.connect_deadline, READY_SLOT)),
             rest_timer: RestTimer::new(REST_SLOT),
+            idle_notice: None,
             _watched: watched,
         });
         self.handle.inbox.open(note);
@@ -514,6 +520,9 @@ impl Session for ClientSession {
             false => self.handle.activity.busy(),
             true => {}
         }
+        if open.idle_notice.is_some() && open.calls.len() == open.bound && open.waiting.is_empty() {
+            open.idle_notice = None;
+        }
     }
 
     fn handle_flushed(&mut self) -> bool {
@@ -531,11 +540,11 @@ impl Session for ClientSession {
 
     fn handle_closed(&mut self, turn: &mut Turn<'_>, reason: CloseReason) {
         let loss = self.loss(&reason);
-        let mut unsent: Vec<PendingCall> = Vec::new();
+        let (mut waiting, mut idle_notice) = (VecDeque::new(), None);
         if let Some(mut open) = self.open.take() {
             let status = Status::unavailable(format!("{}: {loss}", self.address));
             open.end_all(turn, &status);
-            unsent.extend(open.waiting.drain(..));
+            (waiting, idle_notice) = (open.waiting, open.idle_notice);
             open.rest_timer.cancel(turn);
             for timer in [&mut open.timer, &mut open.waiting_timer] {
                 timer.cancel(turn);
@@ -546,11 +555,16 @@ impl Session for ClientSession {
         }
         self.handle.activity.idle(turn.now);
         self.report_lost(loss);
-        unsent.extend(self.handle.inbox.close().into_iter().filter_map(|command| match command {
-            Command::Open(call) => Some(call),
-            Command::Pool(_) | Command::Drain | Command::Close(_) => None,
-        }));
-        unsent.into_iter().for_each(|call| self.control.take_back(call));
+        waiting.into_iter().for_each(|call| self.control.take_back(call));
+        for command in self.handle.inbox.close() {
+            match command {
+                Command::Open(call) => self.control.take_back(call),
+                Command::TellIdle(notice) => idle_notice = Some(notice),
+                Command::Pool(_) | Command::Drain | Command::Close(_) => {}
+            }
+        }
+        // Only now that the calls are with the control plane.
+        drop(idle_notice);
     }
 
     fn state(&self) -> SessionState {

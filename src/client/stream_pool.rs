@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use super::control::Control;
+use super::control::{Control, Hold};
 use super::pending::PendingCall;
 use super::session::ConnectionHandle;
 use super::subchannel::ConnectionId;
@@ -188,7 +188,7 @@ impl PooledConnection {
         call.tell_picked();
         let (handle, pool) = (Arc::clone(&self.handle), self.pool.clone());
         call.permit = Some(StreamPermit(self));
-        let control = || pool.upgrade().map_or_else(Weak::new, |pool| pool.control.clone());
+        let control = || pool.upgrade()?.control.upgrade().map(Hold::new);
         handle.open(call, control)
     }
 }

@@ -46,6 +46,12 @@ impl<T> Inbox<T> {
         }
     }
 
+    /// Whether the owner is on its loop.
+    pub(crate) fn is_open(&self) -> bool {
+        let state = self.lock();
+        state.note.is_some() && !state.closed
+    }
+
     /// Queues a command, or gives it back if the inbox is closed.
     pub(crate) fn send(&self, command: T) -> Result<(), T> {
         let mut state = self.lock();

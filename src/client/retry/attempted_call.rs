@@ -10,7 +10,7 @@ use super::pushback::Pushback;
 use super::schedule::{Action, Attempt, Failure, Schedule, Verdict};
 use super::token_bucket::TokenBucket;
 use crate::call::{Carrier, CompressedMessage, OutboundStream, Receiver};
-use crate::client::control::Control;
+use crate::client::control::{Control, Hold};
 use crate::client::pending::{Body, Call, PendingCall};
 use crate::client::random::Xorshift;
 use crate::client::service_config::AttemptPolicy;
@@ -31,7 +31,7 @@ pub(in crate::client) type SharedBucket = Arc<Mutex<TokenBucket>>;
 /// A call of which there may be several attempts. Its user's side is told what the one that becomes the call receives,
 /// and of the others nothing.
 pub(in crate::client) struct AttemptedCall {
-    control: Arc<Control>,
+    control: Hold,
     user: Arc<dyn Receiver>,
     bucket: Option<SharedBucket>,
     state: Mutex<State>,
@@ -87,7 +87,7 @@ impl AttemptedCall {
             alarm: None,
             random: Xorshift::new(control.next_seed()),
         };
-        let (control, state) = (Arc::clone(control), Mutex::new(state));
+        let (control, state) = (Hold::new(Arc::clone(control)), Mutex::new(state));
         let this = Arc::new(AttemptedCall { control, user, bucket, state });
         let nudge = Nudge { call: Arc::downgrade(&this), home: this.control.home().clone() };
         let nudge = Waker::from(Arc::new(nudge));
