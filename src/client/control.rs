@@ -24,7 +24,7 @@ use super::service_config::RetryThrottling;
 use super::session::{ClientSession, Command, ConnectionHandle};
 use super::stream_pool::{Refusal, StreamPool};
 use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchEvent, WatchRequest};
-use super::target::Target;
+use super::target::{Target, TargetError};
 use super::watch_stream::{WatchKind, WatchMethods, WatchStream};
 use crate::call::stats::StatsHandlers;
 use crate::call::{Link, RareOptions};
@@ -371,14 +371,21 @@ fn of_control_plane(status: Status) -> Status {
     }
 }
 
-/// Results of a channel's resolver.
-struct Sink {
-    control: Weak<Control>,
+/// A resolver, and the channel's ear for it, which is gone when the resolver is.
+pub(super) struct HeardResolver {
+    resolver: Box<dyn Resolver>,
+    ear: Arc<Ear>,
 }
 
 impl ResolutionSink for Sink {
     fn send(&self, result: Result<Resolution, ResolveError>) -> bool {
-        self.control.upgrade().is_some_and(|control| control.inbox.send(Input::Resolved(result)).is_ok())
+        let control = self.0.upgrade().and_then(|ear| ear.0.upgrade());
+        control.is_some_and(|control| control.inbox.send(Input::Resolved(result)).is_ok())
+struct Ear(Weak<Control>);
+
+/// Results of one resolver.
+struct Sink(Weak<Ear>);
+
     }
 }
 
@@ -404,7 +411,7 @@ pub(super) struct ControlTask {
     control: Arc<Control>,
     core: Core,
     plan: Plan,
-    resolver: Option<Box<dyn Resolver>>,
+    resolver: Option<HeardResolver>,
     waiting: Vec<PendingCall>,
     /// Those that the core knows.
     connections: HashMap<ConnectionId, Arc<ConnectionHandle>>,
@@ -452,9 +459,11 @@ impl ControlTask {
         control: &Arc<Control>,
         registry: &Registry,
         target: &Target,
-    ) -> Result<Box<dyn Resolver>, super::target::TargetError> {
-        let sink = Sink { control: Arc::downgrade(control) };
-        registry.build(target, ResolutionSender::new(Arc::new(sink)))
+    ) -> Result<HeardResolver, TargetError> {
+        let ear = Arc::new(Ear(Arc::downgrade(control)));
+        let sink = Sink(Arc::downgrade(&ear));
+        let resolver = registry.build(target, ResolutionSender::new(Arc::new(sink)))?;
+        Ok(HeardResolver { resolver, ear })
     }
 
     fn handle_inputs(&mut self, turn: &mut Turn<'_>) {
@@ -606,14 +615,14 @@ impl ControlTask {
                 }
             }
         }
-        let Some(resolver) = &mut self.resolver else { return };
+        let Some(HeardResolver { resolver, ear }) = &mut self.resolver else { return };
         match resolver.resolve() {
             Work::Ready(result) => self.core.handle_resolution(now, result),
             Work::Pushed => {}
             Work::Blocking(look_up) => {
-                let control = Arc::clone(&self.control);
+                let sink = Sink(Arc::downgrade(ear));
                 let thread = std::thread::Builder::new().name("lariat-resolver".to_owned());
-                let spawned = thread.spawn(move || control.tell(Input::Resolved(look_up())));
+                let spawned = thread.spawn(move || sink.send(look_up()));
                 if let Err(error) = spawned {
                     let error = ResolveError::new(format!("no thread for the resolver: {error}"));
                     self.core.handle_resolution(now, Err(error));
