@@ -378,7 +378,7 @@ fn a_large_stream_with_a_policy_flows_and_is_held_up_by_its_reader() {
 fn the_deadline_holds_between_attempts() {
     let flaky = Flaky::new(&[UNAVAILABLE, UNAVAILABLE]);
     let client = Client::new(&flaky, &retry(5, "").replace("0.01s", "60s"));
-    let request = Request::new(Bytes::from_static(b"a")).with_timeout(Duration::from_millis(100));
+    let request = Request::new(Bytes::from_static(b"a")).with_timeout(Duration::from_millis(500));
     let status = client.request(request).wait().unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(status.message().contains("status UNAVAILABLE: asked to"), "{status}");

@@ -558,7 +558,8 @@ impl ChannelBuilder {
 
     /// A connection on which nothing arrives for `time` (at least 10 s) is pinged, and given up if nothing arrives for
     /// `timeout` more. Without calls only if `permit_without_stream`. Default: never; servers send away clients that
-    /// ping more often than they allow, by default every 5 minutes.
+    /// ping more often than they allow, by default every 5 minutes. The channel doubles `time` each time that one does
+    /// so (gRFC A8).
     pub fn keepalive(mut self, time: Duration, timeout: Duration, permit_without_stream: bool) -> Self {
         self.http2.keepalive =
             Keepalive { time: Some(time.max(MIN_KEEPALIVE_TIME)), timeout, permit_without_stream };

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use lariat_http2::Config as Http2Config;
 
+use super::backoff::LONGEST_WAIT;
 use super::call_config::CallConfigs;
 use super::connectivity::ConnectivityState;
 use super::core::{Action, Core};
@@ -59,6 +60,8 @@ pub(super) enum Input {
     Release,
     /// The connections that were asked have no calls.
     AllIdle,
+    /// A server asks for fewer PINGs: keepalive has this time from now on, if that is more.
+    Keepalive(Duration),
 }
 
 /// The channel's shared part: the snapshot that calls read, and the way to the control plane.
@@ -377,15 +380,15 @@ pub(super) struct HeardResolver {
     ear: Arc<Ear>,
 }
 
-impl ResolutionSink for Sink {
-    fn send(&self, result: Result<Resolution, ResolveError>) -> bool {
-        let control = self.0.upgrade().and_then(|ear| ear.0.upgrade());
-        control.is_some_and(|control| control.inbox.send(Input::Resolved(result)).is_ok())
 struct Ear(Weak<Control>);
 
 /// Results of one resolver.
 struct Sink(Weak<Ear>);
 
+impl ResolutionSink for Sink {
+    fn send(&self, result: Result<Resolution, ResolveError>) -> bool {
+        let control = self.0.upgrade().and_then(|ear| ear.0.upgrade());
+        control.is_some_and(|control| control.inbox.send(Input::Resolved(result)).is_ok())
     }
 }
 
@@ -480,6 +483,7 @@ impl ControlTask {
                 Input::Close => self.close(turn, Some(Status::cancelled("the channel was closed"))),
                 // What follows is the same whatever was told.
                 Input::Release => {}
+                Input::Keepalive(time) => self.lengthen_keepalive(time),
                 Input::AllIdle => {
                     self.is_asking = false;
                     if !self.is_stirred && self.is_unwanted() {
@@ -490,6 +494,16 @@ impl ControlTask {
             self.act(turn);
         }
         self.check_release();
+    }
+
+    /// Connections to be made send PINGs less often.
+    fn lengthen_keepalive(&mut self, time: Duration) {
+        if self.plan.http2.keepalive.time.is_some_and(|current| current < time) {
+            // Those that are open share the config as it is.
+            let mut config = Http2Config::clone(&self.plan.http2);
+            config.keepalive.time = Some(time.min(LONGEST_WAIT));
+            self.plan.http2 = Arc::new(config);
+        }
     }
 
     /// Whether nobody holds the channel, and no call waits here.

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use lariat_frame::hpack::HeaderList;
 use lariat_frame::{ErrorCode, WriteBuf};
-use lariat_http2::{Config, Connection, Event, HeaderBlock, HeadersKind, Initiator, OpenError, StreamKey};
+use lariat_http2::{
+    Config, Connection, ConnectionError, Event, HeaderBlock, HeadersKind, Initiator, OpenError, StreamKey,
+};
 use slab::Slab;
 
 use super::authorization;
-use super::control::{Control, Hold, IdleNotice};
+use super::control::{Control, Hold, IdleNotice, Input};
 use super::pending::{Body, PendingCall, Traffic};
 use super::stream_pool::PooledConnection;
 use super::subchannel::{ConnectionEvent, ConnectionId};
@@ -372,6 +374,11 @@ impl ClientSession {
             Event::Closed => {
                 // What is still to be written may take a while; calls must not wait for that, nor come here.
                 let returned = std::mem::take(&mut open.waiting);
+                if let Some(time) = self.config.keepalive.time
+                    && open.http2.close_reason().is_some_and(ConnectionError::is_too_many_pings)
+                {
+                    self.control.tell(Input::Keepalive(time.saturating_mul(2)));
+                }
                 let loss = self.loss(&CloseReason::Finished);
                 self.report_lost(loss);
                 returned.into_iter().for_each(|call| self.control.take_back(call));

@@ -105,6 +105,16 @@ impl World {
         }
     }
 
+    /// How many connections the server has had.
+    pub(super) fn connections_accepted(&self) -> u64 {
+        self.servers.borrow().last().map_or(0, |server| server.stats().connections_accepted)
+    }
+
+    /// Lets both engines run for so long.
+    pub(super) fn pass(&self, time: Duration) {
+        self.on_loops(|network, loops| network.run_for(loops, time));
+    }
+
     /// Lets both engines run until the future is ready.
     pub(super) fn run<F: Future>(&self, future: F) -> F::Output {
         self.on_loops(|network, loops| network.run(loops, future))
@@ -112,7 +122,7 @@ impl World {
 
     /// Checks that the calls left nothing behind, closes both sides, and checks that nothing is left at all.
     pub(super) fn end(self) {
-        self.on_loops(|network, loops| network.run_for(loops, Duration::from_secs(1)));
+        self.pass(Duration::from_secs(1));
         let audits = self.on_loops(|_, loops| [0, 1].map(|side| loops[side].audit()));
         for audit in audits.iter().flatten() {
             assert_eq!(
@@ -128,7 +138,7 @@ impl World {
         }
         self.channel.close();
         self.servers.borrow().iter().for_each(|server| drop(server.stop()));
-        self.on_loops(|network, loops| network.run_for(loops, SETTLING));
+        self.pass(SETTLING);
         for (side, left) in
             self.on_loops(|_, loops| [0, 1].map(|side| loops[side].census())).into_iter().enumerate()
         {
