@@ -101,6 +101,8 @@ impl Schedule {
         let overdue = self.answer_due.is_some_and(|due| due <= now);
         if overdue {
             self.answer_due = None;
+            // A resolver that pushes its answers may have nothing new to say.
+            self.refresh_at = self.refresh_interval.map(|interval| now + interval);
         }
         overdue && !self.resolved
     }

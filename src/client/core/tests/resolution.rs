@@ -138,6 +138,23 @@ fn a_working_channel_ignores_a_resolver_that_does_not_answer_and_asks_again_when
 }
 
 #[test]
+fn a_resolver_that_has_nothing_new_to_say_is_asked_from_time_to_time_all_the_same() {
+    let config = Config { refresh_interval: Some(seconds(60)), ..Config::new("dns:///test") };
+    let mut driver = Driver::with(config);
+    driver.demand();
+    driver.resolved(&[A]);
+    driver.ready(A);
+    driver.log.clear();
+    for _ in 0..3 {
+        driver.pass(seconds(60));
+        driver.did(&["resolve"]);
+        // So long its answer is waited for.
+        driver.pass(seconds(30));
+        driver.did(&[]);
+    }
+}
+
+#[test]
 fn pushed_resolutions_are_taken_at_any_time() {
     let mut driver = Driver::connected();
     driver.resolved(&[B]);
