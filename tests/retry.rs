@@ -29,6 +29,8 @@ enum Step {
     FailBehind(usize),
     /// Sends its head, then fails.
     FailBehindHead,
+    /// Sends its head, and fails once so many attempts were cancelled.
+    FailBehindOthers(usize),
     /// Never ends.
     Hang,
 }
@@ -92,6 +94,13 @@ impl Flaky {
             }
             Step::FailBehindHead => {
                 outbound.send_headers(Metadata::new())?;
+                return Err(Status::unavailable("asked to"));
+            }
+            Step::FailBehindOthers(others) => {
+                outbound.send_headers(Metadata::new())?;
+                while self.dropped.load(Ordering::SeqCst) < others {
+                    sleep(Duration::from_millis(1)).await;
+                }
                 return Err(Status::unavailable("asked to"));
             }
             Step::Hang => sleep(Duration::from_secs(60)).await,
@@ -443,6 +452,14 @@ fn all_hedged_attempts_of_a_stream_get_its_messages() {
     assert_eq!(inbound.message().wait().unwrap(), None);
     assert_eq!(flaky.count(), 3);
     eventually("the one that hangs is cancelled", || flaky.dropped.load(Ordering::SeqCst) == 1);
+}
+
+#[test]
+fn attempts_that_were_cancelled_are_no_part_of_the_error() {
+    let flaky = Flaky::new(&[Step::Hang, Step::Hang, Step::FailBehindOthers(2)]);
+    let client = Client::new(&flaky, &hedging(3, "0s"));
+    let status = client.unary().wait().unwrap_err();
+    assert_eq!(status.message(), "failed after 3 attempts; the last: asked to");
 }
 
 /// Drops every call, and counts them.

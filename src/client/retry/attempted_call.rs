@@ -280,7 +280,7 @@ impl AttemptedCall {
     /// `is_last`: no attempt may follow, whatever the policy says.
     fn handle_end(self: &Arc<Self>, attempt: Attempt, result: Result<Metadata, Status>, is_last: bool) {
         self.update(|state, bucket, now| {
-            state.remove(attempt);
+            let was_under_way = state.remove(attempt).is_some();
             let verdict = match &result {
                 Ok(_) => state.schedule.handle_success(attempt, bucket),
                 Err(_) if is_last || state.call.as_ref().is_some_and(|call| call.has_expired(now)) => {
@@ -296,7 +296,10 @@ impl AttemptedCall {
             match (verdict, result) {
                 (Verdict::Final, result) => state.end(result),
                 (Verdict::Open, result) => {
-                    if let Err(status) = result {
+                    // How one ends that was cancelled, since another is the call, is of no interest.
+                    if let Err(status) = result
+                        && was_under_way
+                    {
                         state.note(status);
                     }
                     None
