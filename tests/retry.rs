@@ -334,6 +334,27 @@ fn a_stream_that_has_sent_more_than_is_kept_has_no_further_attempt() {
 }
 
 #[test]
+fn a_request_that_is_more_than_is_kept_has_one_attempt() {
+    let (retry, hedging) = (retry(5, ""), hedging(5, "0s"));
+    for (config, size, attempts) in [(&retry, 995, 2), (&retry, 996, 1), (&hedging, 996, 1)] {
+        let flaky = Flaky::new(&[UNAVAILABLE]);
+        let client = Client::with(&flaky, config, |builder| builder.retry_buffer_size(1_000));
+        let request = || Request::new(Bytes::from(vec![7; size]));
+        let result = client.request(request()).wait();
+        assert_eq!(flaky.count(), attempts);
+        if attempts == 1 {
+            let why = "its requests are more than retry_buffer_size keeps for another";
+            let expected = format!("failed at the first attempt, and {why}; the last: asked to");
+            assert_eq!(result.unwrap_err().message(), expected);
+        }
+        flaky.steps.lock().unwrap().push_back(UNAVAILABLE);
+        let mut inbound = client.channel.server_streaming::<Raw, Bytes, Bytes>(&client.method, request());
+        assert_eq!(collect(&mut inbound).is_ok(), attempts == 2);
+        assert_eq!(flaky.count(), 2 * attempts);
+    }
+}
+
+#[test]
 fn the_error_of_a_call_has_a_bounded_number_of_attempts_in_it() {
     let steps: Vec<Step> = (0..12)
         .map(|n| Step::Fail(if n % 2 == 0 { Code::Unavailable } else { Code::Aborted }, None))

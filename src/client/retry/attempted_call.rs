@@ -72,10 +72,10 @@ impl AttemptedCall {
         bucket: Option<SharedBucket>,
     ) {
         let user = call.receiver();
-        let buffer = call.rare.as_ref().and_then(|rare| rare.retry_buffer_size).unwrap_or(limits.buffer);
-        let outbound = match &call.body {
-            Body::Stream(outbound) => Some(Arc::clone(outbound)),
-            Body::Message(..) => None,
+        let buffer = control.retry_buffer(call.rare.as_deref());
+        let (outbound, is_overfull) = match &call.body {
+            Body::Stream(outbound) => (Some(Arc::clone(outbound)), false),
+            Body::Message(message, ..) => (None, message.len() > buffer),
         };
         let state = State {
             is_hedged: matches!(policy, Some(AttemptPolicy::Hedging(_))),
@@ -97,6 +97,9 @@ impl AttemptedCall {
         }
         match this.user.attach(Carrier::Task(nudge)) {
             true => this.update(|state, bucket, now| {
+                if is_overfull {
+                    state.schedule.handle_full();
+                }
                 state.schedule.start(now, bucket);
                 None
             }),
