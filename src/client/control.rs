@@ -22,7 +22,7 @@ use super::picker::{Always, CallEnd, Pick, Picker};
 use super::resolver::{Registry, Resolution, ResolutionSender, ResolutionSink, ResolveError, Resolver, Work};
 use super::retry::{AttemptLimits, AttemptedCall, SharedBucket, TokenBucket};
 use super::service_config::RetryThrottling;
-use super::session::{ClientSession, Command, ConnectionHandle};
+use super::session::{Activity, ClientSession, Command, ConnectionHandle};
 use super::stream_pool::{Refusal, StreamPool};
 use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchEvent, WatchRequest};
 use super::target::{Target, TargetError};
@@ -72,6 +72,10 @@ pub(super) struct Control {
     watch: Mutex<Watch>,
     seeds: AtomicU64,
     holds: AtomicUsize,
+    /// Calls that are neither waiting here nor with a connection.
+    calls_apart: AtomicUsize,
+    /// When the last of them ended, or a call that was with no connection at all.
+    activity: Activity,
     limits: AttemptLimits,
     /// `None` if there are none, which is all that most calls need to know.
     stats: Option<StatsHandlers>,
@@ -103,7 +107,7 @@ impl Lane {
         match self {
             Lane::One(connection) => {
                 call.tell_picked();
-                connection.open(call, || Some(Hold::new(Arc::clone(control)))).map_err(|mut call| {
+                connection.open(call, || Some(Hold::for_call(Arc::clone(control)))).map_err(|mut call| {
                     call.was_not_sent();
                     Unsent::NoConnection(call)
                 })
@@ -160,6 +164,8 @@ impl Control {
             watch: Mutex::new(Watch { state: ConnectivityState::Idle, wakers: Vec::new() }),
             seeds: AtomicU64::new(seed),
             holds: AtomicUsize::new(0),
+            calls_apart: AtomicUsize::new(0),
+            activity: Activity::new(clock::now()),
             limits,
             stats,
         }
@@ -198,6 +204,7 @@ impl Control {
             let policy = match call.configure(configs) {
                 Ok(policy) => policy.filter(|_| self.limits.max_attempts > 1),
                 Err(status) => {
+                    self.activity.idle(clock::now());
                     call.fail(of_control_plane(status));
                     return Ok(());
                 }
@@ -225,6 +232,7 @@ impl Control {
                 return Err(Unsent::NoConnection(call));
             }
             pick @ (Pick::Fail(_) | Pick::Drop(_)) => {
+                self.activity.idle(clock::now());
                 if matches!(pick, Pick::Drop(_)) {
                     call.receiver.handle_drop();
                 }
@@ -318,12 +326,23 @@ impl fmt::Debug for Control {
 
 /// Keeps the control plane running: the handles of a channel have one, and each call that is neither waiting there nor
 /// with a connection, such as one between its attempts.
-pub(super) struct Hold(Arc<Control>);
+pub(super) struct Hold {
+    control: Arc<Control>,
+    is_call: bool,
+}
 
 impl Hold {
+    /// For the handles of a channel.
     pub(super) fn new(control: Arc<Control>) -> Self {
         control.holds.fetch_add(1, Ordering::Relaxed);
-        Hold(control)
+        Hold { control, is_call: false }
+    }
+
+    /// For a call, during which the channel is not idle.
+    pub(super) fn for_call(control: Arc<Control>) -> Self {
+        control.holds.fetch_add(1, Ordering::Relaxed);
+        control.calls_apart.fetch_add(1, Ordering::Relaxed);
+        Hold { control, is_call: true }
     }
 }
 
@@ -331,14 +350,18 @@ impl Deref for Hold {
     type Target = Arc<Control>;
 
     fn deref(&self) -> &Arc<Control> {
-        &self.0
+        &self.control
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if self.0.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.tell(Input::Release);
+        if self.is_call {
+            self.activity.idle(clock::now());
+            self.calls_apart.fetch_sub(1, Ordering::Release);
+        }
+        if self.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.tell(Input::Release);
         }
     }
 }
@@ -423,7 +446,7 @@ pub(super) struct ControlTask {
     /// The streams by which backends are watched.
     watches: HashMap<(ConnectionId, WatchKind), Arc<Call<WatchStream>>>,
     /// Every connection that may still have calls, also those that the core has given up.
-    all: Vec<Weak<ConnectionHandle>>,
+    all: Vec<Arc<ConnectionHandle>>,
     timer: Option<(Instant, TimerId)>,
     waiting_timer: LazyTimer,
     idle_timer: LazyTimer,
@@ -519,7 +542,7 @@ impl ControlTask {
         }
         (self.is_asking, self.is_stirred) = (true, false);
         let notice = Arc::new(IdleNotice(Arc::downgrade(&self.control)));
-        for connection in self.all.iter().filter_map(Weak::upgrade) {
+        for connection in &self.all {
             // One that is still being made has had no calls.
             if connection.inbox.is_open() {
                 let _ = connection.inbox.send(Command::TellIdle(Arc::clone(&notice)));
@@ -655,12 +678,13 @@ impl ControlTask {
         };
         let handle = self.plan.place.iter().min_by_key(|handle| handle.connections()).cloned();
         let Some(handle) = handle else { return };
-        let connection = Arc::new(ConnectionHandle::new(Inbox::new(handle.clone()), now));
+        self.forget_ended();
+        // It has had no calls, so it is idle since there were the last elsewhere.
+        let connection = Arc::new(ConnectionHandle::new(Inbox::new(handle.clone()), self.last_demand));
         self.connections.insert(id, Arc::clone(&connection));
         let pooled = (self.core.max_connections() > 1 || self.pools.contains_key(&id.subchannel()))
             .then(|| self.pool(id.subchannel()).add(id, Arc::clone(&connection)));
-        self.all.retain(|other| other.strong_count() > 0);
-        self.all.push(Arc::downgrade(&connection));
+        self.all.push(Arc::clone(&connection));
         let session = ClientSession::new(
             id,
             address.clone(),
@@ -851,11 +875,7 @@ impl ControlTask {
     fn check_idle(&mut self, turn: &mut Turn<'_>) {
         self.idle_timer.fired();
         let Some(timeout) = self.plan.idle_timeout else { return };
-        let mut idle_since = Some(self.last_demand);
-        for connection in self.connections.values() {
-            idle_since = idle_since.zip(connection.idle_since()).map(|(one, other)| one.max(other));
-        }
-        let idle_since = idle_since.filter(|_| !self.has_waiting());
+        let idle_since = self.idle_since().filter(|_| !self.has_waiting());
         let due = idle_since.unwrap_or(turn.now) + timeout;
         if due > turn.now {
             self.idle_timer.arm(turn, due);
@@ -866,6 +886,29 @@ impl ControlTask {
         self.core.handle_activity(turn.now, 1);
     }
 
+    /// Since when no call has been with a connection, or on its way to one; `None` if there is one.
+    fn idle_since(&mut self) -> Option<Instant> {
+        if self.control.calls_apart.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        self.forget_ended();
+        let begin = self.control.activity.idle_since().map(|apart| apart.max(self.last_demand));
+        let both = |one: Option<Instant>, other: Option<Instant>| Some(one?.max(other?));
+        self.all.iter().map(|connection| connection.idle_since()).fold(begin, both)
+    }
+
+    /// Keeps of connections that have ended when they had the last call.
+    fn forget_ended(&mut self) {
+        let last = &mut self.last_demand;
+        self.all.retain(|connection| {
+            let is_alive = Arc::strong_count(connection) > 1;
+            if let Some(idle_since) = connection.idle_since().filter(|_| !is_alive) {
+                *last = idle_since.max(*last);
+            }
+            is_alive
+        });
+    }
+
     /// Shuts the channel down; with a status, calls under way end with it.
     fn close(&mut self, turn: &mut Turn<'_>, status: Option<Status>) {
         self.core.shutdown();
@@ -873,7 +916,7 @@ impl ControlTask {
         self.waiting_timer.cancel(turn);
         self.idle_timer.cancel(turn);
         if let Some(status) = status {
-            for connection in self.all.iter().filter_map(Weak::upgrade) {
+            for connection in &self.all {
                 let _ = connection.inbox.send(Command::Close(status.clone()));
             }
             self.waiting.drain(..).for_each(|call| call.fail(status.clone()));

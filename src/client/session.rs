@@ -67,16 +67,16 @@ pub(super) struct ConnectionHandle {
     activity: Activity,
 }
 
-/// Whether a connection has calls, readable from any thread: 0 while it has, else since when it has none.
+/// Whether there are calls somewhere, readable from any thread: 0 while there are, else since when there are none.
 #[derive(Debug)]
-struct Activity {
+pub(super) struct Activity {
     epoch: Instant,
     idle_since: AtomicU64,
 }
 
 impl ConnectionHandle {
     pub(super) fn new(inbox: Inbox<Command>, now: Instant) -> Self {
-        ConnectionHandle { inbox, activity: Activity { epoch: now, idle_since: AtomicU64::new(1) } }
+        ConnectionHandle { inbox, activity: Activity::new(now) }
     }
 
     /// Sends a call, when its call credentials have said what to add, if it has any. Gives it back if the connection is
@@ -110,19 +110,28 @@ impl ConnectionHandle {
 
     /// Since when the connection has had no call; `None` while it has some.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        match self.activity.idle_since.load(Ordering::Relaxed) {
-            0 => None,
-            nanos => Some(self.activity.epoch + Duration::from_nanos(nanos)),
-        }
+        self.activity.idle_since()
     }
 }
 
 impl Activity {
+    /// None so far.
+    pub(super) fn new(now: Instant) -> Self {
+        Activity { epoch: now, idle_since: AtomicU64::new(1) }
+    }
+
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        match self.idle_since.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(self.epoch + Duration::from_nanos(nanos)),
+        }
+    }
+
     fn busy(&self) {
         self.idle_since.store(0, Ordering::Relaxed);
     }
 
-    fn idle(&self, now: Instant) {
+    pub(super) fn idle(&self, now: Instant) {
         let nanos = now.saturating_duration_since(self.epoch).as_nanos() as u64;
         self.idle_since.store(nanos.max(1), Ordering::Relaxed);
     }
@@ -560,7 +569,9 @@ impl Session for ClientSession {
                 turn.cancel_timer(timer);
             }
         }
-        self.handle.activity.idle(turn.now);
+        if self.handle.idle_since().is_none() {
+            self.handle.activity.idle(turn.now);
+        }
         self.report_lost(loss);
         waiting.into_iter().for_each(|call| self.control.take_back(call));
         for command in self.handle.inbox.close() {

@@ -188,7 +188,7 @@ impl PooledConnection {
         call.tell_picked();
         let (handle, pool) = (Arc::clone(&self.handle), self.pool.clone());
         call.permit = Some(StreamPermit(self));
-        let control = || pool.upgrade()?.control.upgrade().map(Hold::new);
+        let control = || pool.upgrade()?.control.upgrade().map(Hold::for_call);
         handle.open(call, control)
     }
 }

@@ -2,6 +2,7 @@
 //! made-up time: whatever befalls the wire, every call ends once and right, and nothing is left behind.
 
 mod every_octet;
+mod idleness;
 mod keepalive;
 mod seeds;
 mod slow_end;

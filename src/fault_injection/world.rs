@@ -105,6 +105,11 @@ impl World {
         }
     }
 
+    /// Ends the server, and whatever calls it has.
+    pub(super) fn stop(&self) {
+        self.servers.borrow().iter().for_each(|server| drop(server.stop()));
+    }
+
     /// How many connections the server has had.
     pub(super) fn connections_accepted(&self) -> u64 {
         self.servers.borrow().last().map_or(0, |server| server.stats().connections_accepted)
@@ -137,7 +142,7 @@ impl World {
             assert_eq!(server.send_window, client.receive_window, "credit from server to client");
         }
         self.channel.close();
-        self.servers.borrow().iter().for_each(|server| drop(server.stop()));
+        self.stop();
         self.pass(SETTLING);
         for (side, left) in
             self.on_loops(|_, loops| [0, 1].map(|side| loops[side].census())).into_iter().enumerate()

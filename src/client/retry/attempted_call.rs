@@ -87,7 +87,7 @@ impl AttemptedCall {
             alarm: None,
             random: Xorshift::new(control.next_seed()),
         };
-        let (control, state) = (Hold::new(Arc::clone(control)), Mutex::new(state));
+        let (control, state) = (Hold::for_call(Arc::clone(control)), Mutex::new(state));
         let this = Arc::new(AttemptedCall { control, user, bucket, state });
         let nudge = Nudge { call: Arc::downgrade(&this), home: this.control.home().clone() };
         let nudge = Waker::from(Arc::new(nudge));
