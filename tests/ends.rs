@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use lariat::client::ConnectivityState;
 use lariat::codec::Raw;
 use lariat::credentials::{CallCredentials, CallTarget, MetadataFuture, SecurityLevel};
 use lariat::server::{Handler, Service};
-use lariat::{Channel, Code, Metadata, Request, Response, Server, Wait};
+use lariat::{Channel, Code, Engine, Metadata, Request, Response, Server, Wait};
 use support::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -201,6 +202,35 @@ impl CallCredentials for Slow {
 
     fn required_security(&self) -> SecurityLevel {
         SecurityLevel::None
+    }
+}
+
+/// An address at which connects are not answered, since too many wait there already, and what keeps it so.
+fn unanswering() -> (String, (socket2::Socket, Vec<TcpStream>)) {
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let waiting = std::iter::from_fn(|| TcpStream::connect_timeout(&address, 100 * MS).ok()).collect();
+    (address.to_string(), (socket, waiting))
+}
+
+#[test]
+fn a_connection_that_is_being_made_is_given_up_with_its_channel() {
+    let (target, _full) = unanswering();
+    for is_dropped in [true, false] {
+        let engine = Engine::builder().threads(1).build().unwrap();
+        let connections = || engine.stats().iter().map(|stats| stats.connections).sum::<u64>();
+        let channel = Channel::builder(&target).plaintext().engine(&engine).build().unwrap();
+        channel.connect();
+        eventually("the connection is being made", || connections() == 1);
+        match is_dropped {
+            true => drop(channel),
+            false => channel.close(),
+        }
+        // The kernel would go on for twenty seconds.
+        eventually("it is given up", || connections() == 0);
     }
 }
 

@@ -148,6 +148,10 @@ pub(super) struct ClientSession {
     /// Where calls come from if the subchannel may have several connections.
     pooled: Option<Arc<PooledConnection>>,
     open: Option<Open>,
+    /// Commands that came before it was.
+    early: Vec<Command>,
+    /// Nobody needs the connection that is being made.
+    is_given_up: bool,
     /// The control plane knows that the connection is lost, or will not be told.
     lost: bool,
     /// The server answered with a TLS alert.
@@ -255,6 +259,8 @@ impl ClientSession {
             handle,
             pooled,
             open: None,
+            early: Vec::new(),
+            is_given_up: false,
             lost: false,
             speaks_tls: false,
         }
@@ -268,7 +274,7 @@ impl ClientSession {
     }
 
     fn handle_commands(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf) {
-        let Some(open) = &mut self.open else { return };
+        let Some(open) = &mut self.open else { return self.handle_early_commands() };
         let mut commands = std::mem::take(&mut open.commands);
         self.handle.inbox.take(&mut commands);
         for command in commands.drain(..) {
@@ -276,6 +282,19 @@ impl ClientSession {
         }
         if let Some(open) = &mut self.open {
             open.commands = commands;
+        }
+    }
+
+    /// While the connection is being made it can be given up, and the rest waits.
+    fn handle_early_commands(&mut self) {
+        let mut commands = VecDeque::new();
+        self.handle.inbox.take(&mut commands);
+        for command in commands {
+            match command {
+                Command::Drain | Command::Close(_) => (self.lost, self.is_given_up) = (true, true),
+                Command::TellIdle(_) if self.early.is_empty() => {}
+                other => self.early.push(other),
+            }
         }
     }
 
@@ -436,6 +455,10 @@ impl ClientSession {
 }
 
 impl Session for ClientSession {
+    fn handle_start(&mut self, turn: &mut Turn<'_>) {
+        self.handle.inbox.open(Note { token: turn.token, slot: INBOX_SLOT });
+    }
+
     fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, peer: Peer) {
         let note = Note { token: turn.token, slot: INBOX_SLOT };
         let seed = self.control.next_seed();
@@ -459,7 +482,9 @@ impl Session for ClientSession {
             idle_notice: None,
             _watched: watched,
         });
-        self.handle.inbox.open(note);
+        for command in std::mem::take(&mut self.early) {
+            self.handle_command(turn, out, command);
+        }
     }
 
     fn handle_input(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, input: &[u8]) -> usize {
@@ -574,7 +599,8 @@ impl Session for ClientSession {
         }
         self.report_lost(loss);
         waiting.into_iter().for_each(|call| self.control.take_back(call));
-        for command in self.handle.inbox.close() {
+        let early = std::mem::take(&mut self.early);
+        for command in early.into_iter().chain(self.handle.inbox.close()) {
             match command {
                 Command::Open(call) => self.control.take_back(call),
                 Command::TellIdle(notice) => idle_notice = Some(notice),
@@ -589,6 +615,7 @@ impl Session for ClientSession {
         match &self.open {
             Some(open) if open.http2.is_closed() => SessionState::Finished,
             Some(open) if !open.http2.wants_input() => SessionState::WriteOnly,
+            None if self.is_given_up => SessionState::Finished,
             _ => SessionState::Open,
         }
     }

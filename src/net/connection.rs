@@ -151,6 +151,13 @@ impl Connection {
         self.socket.register(registry, token)
     }
 
+    /// The connection is on its loop.
+    pub(super) fn begin(&mut self, turn: &mut Turn<'_>) {
+        if let Some(session) = &mut self.session {
+            session.handle_start(turn);
+        }
+    }
+
     pub(super) fn is_connecting(&self) -> bool {
         self.phase == Phase::Connecting
     }
@@ -158,9 +165,6 @@ impl Connection {
     /// The socket is connected: the session begins, or the handshake before it.
     pub(super) fn start(&mut self, turn: &mut Turn<'_>, peer: PeerAddress) -> Next {
         self.writable = true;
-        if let Some(session) = &mut self.session {
-            session.handle_start(turn);
-        }
         let Some(tls) = &mut self.tls else {
             let peer = Peer::new(peer, self.socket.local_address(), self.level);
             self.open(turn, peer);
@@ -199,10 +203,17 @@ impl Connection {
         self.writable |= edge.writable;
     }
 
-    pub(super) fn handle_wake(&mut self, turn: &mut Turn<'_>, slot: u32) {
+    pub(super) fn handle_wake(&mut self, turn: &mut Turn<'_>, slot: u32) -> Next {
         if let Some(session) = self.woken_session() {
             session.0.handle_wake(turn, session.1, slot);
+            // While the socket is being connected, no turn is finished that would see it.
+            if self.phase == Phase::Connecting
+                && self.session.as_ref().is_some_and(|session| session.state() == SessionState::Finished)
+            {
+                return self.fail(turn, CloseReason::Finished);
+            }
         }
+        Next::Wait
     }
 
     pub(super) fn handle_timer(&mut self, turn: &mut Turn<'_>, slot: u32) {
@@ -213,7 +224,9 @@ impl Connection {
 
     fn woken_session(&mut self) -> Option<(&mut Box<dyn Session>, &mut WriteBuf)> {
         match self.phase {
-            Phase::Open | Phase::Handshaking => self.session.as_mut().map(|session| (session, &mut self.out)),
+            Phase::Connecting | Phase::Handshaking | Phase::Open => {
+                self.session.as_mut().map(|session| (session, &mut self.out))
+            }
             _ => None,
         }
     }

@@ -444,10 +444,8 @@ impl EventLoop {
         match &mut slot.entry {
             Entry::Connection(connection) => {
                 touch(&mut self.touched, connection, note.token);
-                let next = drive(connection, &mut turn, |connection, turn| {
-                    connection.handle_wake(turn, note.slot);
-                    Next::Wait
-                });
+                let next =
+                    drive(connection, &mut turn, |connection, turn| connection.handle_wake(turn, note.slot));
                 self.follow(note.token, next);
             }
             Entry::Task(task) => {
@@ -550,6 +548,7 @@ impl EventLoop {
             self.follow(token, next);
             return None;
         }
+        connection.begin(&mut turn);
         Some(token)
     }
 

@@ -71,7 +71,7 @@ impl Turn<'_> {
 ///
 /// After any batch of the `handle_*` calls the loop calls [`Session::finish_turn`] once and then writes `out`.
 pub(crate) trait Session: Send {
-    /// The socket is on its loop, and what secures it begins. Called once, before anything else.
+    /// The socket is on its loop, and is connected or being connected. Called once, before anything else.
     fn handle_start(&mut self, _turn: &mut Turn<'_>) {}
     /// The socket is connected, and secured if it is to be. Called once, before any octets.
     fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, peer: Peer);

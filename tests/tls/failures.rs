@@ -256,6 +256,21 @@ fn a_server_that_stalls_the_handshake_is_given_up_at_the_connect_deadline() {
 }
 
 #[test]
+fn a_handshake_that_stalls_is_given_up_when_the_channel_is_closed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("localhost:{}", listener.local_addr().unwrap().port());
+    let tls = ClientTls::new().roots(Authority::new("authority").roots());
+    let channel = Channel::builder(target).tls(tls).build().unwrap();
+    channel.connect();
+    let (mut socket, _) = listener.accept().unwrap();
+    channel.close();
+    // The connect deadline is twenty seconds away.
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let ended = std::io::copy(&mut socket, &mut std::io::sink());
+    assert!(ended.as_ref().is_ok_and(|octets| *octets > 0), "{ended:?}");
+}
+
+#[test]
 fn a_server_is_stopped_although_a_handshake_stalls() {
     let authority = Authority::new("authority");
     let server = serve(ServerTls::new(authority.issue(&["localhost"]).identity()));

@@ -27,7 +27,7 @@ pub(crate) enum Action {
     },
     /// Abort the attempt; or send no further calls on the connection and close it when those on it are done.
     Disconnect {
-        /// Which one. Nothing needs to be reported of it any more.
+        /// Which one. Nothing needs to be reported of it any more. One that is being made is given up at once.
         id: ConnectionId,
     },
     /// Open this stream on a connection that is ready, in the place of the one of its kind that may be open there.
