@@ -12,7 +12,7 @@ if [[ -z ${LARIAT_ETCD:-} ]]; then
     fi
     LARIAT_ETCD=$(find "$peers/etcd" -path '*/etcdbin/etcd' -type f)
 fi
-export LARIAT_ETCD
+export LARIAT_ETCD LARIAT_REQUIRE_ETCD=1
 
 cd "$root"
 cargo test --quiet -p lariat --features etcd --test etcd

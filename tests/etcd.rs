@@ -24,7 +24,8 @@ use support::*;
 
 const ROUND_ROBIN: &str = r#"{"loadBalancingConfig": [{"round_robin": {}}]}"#;
 
-/// The program, or `None` with the reason printed why a test is skipped.
+/// The program, or `None` with the reason printed why a test is skipped, which is a failure where
+/// `LARIAT_REQUIRE_ETCD` is set.
 fn program() -> Option<PathBuf> {
     let found = match std::env::var_os("LARIAT_ETCD") {
         Some(path) => Some(PathBuf::from(path)),
@@ -33,6 +34,7 @@ fn program() -> Option<PathBuf> {
             .find(|path| path.is_file()),
     };
     if found.is_none() {
+        assert!(std::env::var_os("LARIAT_REQUIRE_ETCD").is_none(), "there is no etcd, and it is required");
         eprintln!("skipped: there is no etcd in PATH, and LARIAT_ETCD does not name one");
     }
     found
@@ -182,9 +184,9 @@ fn channel(etcd: Etcd) -> EchoClient {
     )
 }
 
-/// Calls until exactly these of the backends get calls, and says how long that took.
+/// Calls until exactly these of the backends get calls, and returns how long that took.
 #[track_caller]
-fn follows(client: &EchoClient, backends: &[&Backend], expected: &[bool]) {
+fn follows(client: &EchoClient, backends: &[&Backend], expected: &[bool]) -> Duration {
     let start = Instant::now();
     loop {
         let before: Vec<usize> = backends.iter().map(|backend| backend.calls()).collect();
@@ -194,7 +196,7 @@ fn follows(client: &EchoClient, backends: &[&Backend], expected: &[bool]) {
         let called: Vec<bool> =
             backends.iter().zip(before).map(|(backend, before)| backend.calls() > before).collect();
         if called == expected {
-            break println!("followed after {} ms", start.elapsed().as_millis());
+            return start.elapsed();
         }
         assert!(start.elapsed() < Duration::from_secs(20), "calls go to {called:?} and not to {expected:?}");
         std::thread::sleep(Duration::from_millis(10));
@@ -250,6 +252,58 @@ fn a_cluster_is_reached_over_tls_by_whoever_trusts_its_authority() {
     let status = stranger.request(Request::new(Bytes::new()).with_wait_for_ready(false)).wait().unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("UnknownIssuer"), "{status}");
+}
+
+/// How soon a channel follows.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Fails unless one of five rounds takes no longer than this: a machine that has other work to do may be late, but what
+/// is on time once does not wait for anything else.
+#[track_caller]
+fn takes_at_most(limit: Duration, mut round: impl FnMut() -> Duration) {
+    let rounds: Vec<Duration> = (0..5).map(|_| round()).take_while(|took| *took > limit).collect();
+    assert!(rounds.len() < 5, "more than {limit:?} each time: {rounds:?}");
+}
+
+#[test]
+fn a_channel_follows_within_two_seconds() {
+    let Some(program) = program() else { return };
+    let mut member = Member::start(program, "soon");
+    let (a, b) = (Backend::start(), Backend::start());
+    let _registration = member.etcd().register("greeter", a.entry()).unwrap();
+    let client = channel(member.etcd());
+    let both = || follows(&client, &[&a, &b], &[true, true]);
+    let first = || follows(&client, &[&a, &b], &[true, false]);
+    first();
+    takes_at_most(SOON, || {
+        let second = member.etcd().register("greeter", b.entry()).unwrap();
+        let registered = both();
+        second.deregister().wait().unwrap();
+        registered.max(first())
+    });
+    let put = |member: &Member, option: &str| {
+        let value = format!(r#"{{"Op":0,"Addr":"{}","Metadata":null}}"#, b.address());
+        member.control(&["put", &format!("greeter/{}", b.address()), &value, option]);
+    };
+    // The time to live, and then that.
+    takes_at_most(Duration::from_secs(2) + SOON, || {
+        let start = Instant::now();
+        let granted = member.control(&["lease", "grant", "2"]);
+        let lease = granted.split(' ').nth(1).expect("the lease's id");
+        put(&member, &format!("--lease={lease}"));
+        both();
+        first();
+        start.elapsed()
+    });
+    takes_at_most(SOON, || {
+        member.kill();
+        member.run();
+        put(&member, "--lease=0");
+        let followed = both();
+        member.control(&["del", &format!("greeter/{}", b.address())]);
+        first();
+        followed
+    });
 }
 
 #[test]
