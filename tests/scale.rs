@@ -6,6 +6,8 @@
 mod support;
 
 use std::future::poll_fn;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
@@ -221,8 +223,8 @@ fn a_hundred_thousand_streams_of_two_hundred_connections_are_answered_and_leave_
 }
 
 /// The turn to open many connections, and how many: `wanted`, or fewer if the limit of open files asks for it, since
-/// both ends of each are in this process.
-fn many_connections(wanted: usize) -> (MutexGuard<'static, ()>, usize) {
+/// so many ends of each are in this process.
+fn many_connections(wanted: usize, ends: usize) -> (MutexGuard<'static, ()>, usize) {
     /// Everything else that may be open, in the tests that run at the same time as well.
     const OTHERS: usize = 400;
     static TURN: Mutex<()> = Mutex::new(());
@@ -230,7 +232,7 @@ fn many_connections(wanted: usize) -> (MutexGuard<'static, ()>, usize) {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let soft = limits.lines().find(|line| line.starts_with("Max open files"));
     let soft = soft.and_then(|line| line.split_whitespace().nth(3)?.parse::<usize>().ok());
-    let allowed = soft.map_or(wanted, |soft| soft.saturating_sub(OTHERS) / 2).min(wanted);
+    let allowed = soft.map_or(wanted, |soft| soft.saturating_sub(OTHERS) / ends).min(wanted);
     if allowed < wanted {
         println!("{allowed} connections instead of {wanted}: the limit of open files (ulimit -n) is too low");
     }
@@ -239,7 +241,7 @@ fn many_connections(wanted: usize) -> (MutexGuard<'static, ()>, usize) {
 
 #[test]
 fn a_thousand_connections_answer_each_and_leave_nothing_behind() {
-    let (_turn, connections) = many_connections(1_000);
+    let (_turn, connections) = many_connections(1_000, 2);
     let mut server = Counted::new(Echo::default(), 100);
     let target = server.server.local_address().to_string();
     let (client_steps, server_steps) = (Steps::default(), Steps::default());
@@ -279,9 +281,78 @@ fn a_thousand_connections_answer_each_and_leave_nothing_behind() {
     assert!(server.live <= KEPT, "{} octets were not given back", server.live);
 }
 
+/// What the process of the clients is told.
+const TARGET: &str = "LARIAT_SCALE_TARGET";
+const CONNECTIONS: &str = "LARIAT_SCALE_CONNECTIONS";
+/// What it says when all connections were answered.
+const ANSWERED: &str = "all answered";
+
+/// Calls on each of many connections, once more for each line of input.
+#[test]
+#[ignore = "the process of the clients, which the test of ten thousand connections starts"]
+fn clients_of_ten_thousand_connections() {
+    let Ok(target) = std::env::var(TARGET) else { return };
+    let count = std::env::var(CONNECTIONS).unwrap().parse().unwrap();
+    let (engine, clients) = clients(&target, count);
+    loop {
+        engine.block_on(async {
+            let calls: Vec<_> = clients.iter().map(|client| client.unary("hello")).collect();
+            for call in calls {
+                assert_eq!(call.await.unwrap().into_message(), "hello");
+            }
+        });
+        println!("{ANSWERED}");
+        if std::io::stdin().read_line(&mut String::new()).unwrap() == 0 {
+            break;
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_connections_answer_each_and_leave_nothing_behind() {
+    // The clients' ends are in a process of their own, with a limit of open files of its own.
+    let (_turn, connections) = many_connections(10_000, 1);
+    let mut server = Counted::new(Echo::default(), 100);
+    let mut client = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "clients_of_ten_thousand_connections", "--ignored", "--nocapture"])
+        .env(TARGET, server.server.local_address().to_string())
+        .env(CONNECTIONS, connections.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+    let answered = Steps::default();
+    let steps = answered.clone();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(output).lines().map_while(Result::ok);
+        lines.filter(|line| line.ends_with(ANSWERED)).for_each(|_| steps.done());
+    });
+    let mut per_connection = 0;
+    for round in 1..=2 {
+        if round > 1 {
+            input.write_all(b"\n").unwrap();
+        }
+        server.run_until("every connection was answered", |_| answered.reached(round));
+        assert_eq!(server.server.connections(), connections);
+        server.run_for(REST);
+        per_connection = server.live / connections as i64;
+    }
+    drop(input);
+    server.run_until("the clients are gone", |server| server.connections() == 0);
+    server.run_for(REST);
+    assert!(client.wait().unwrap().success());
+    println!(
+        "{connections} connections: {per_connection} octets for each idle one, {} in all when they are closed",
+        server.live
+    );
+    assert!(per_connection <= IDLE_CONNECTION, "{per_connection} octets for each idle connection");
+    assert!(server.live <= KEPT, "{} octets were not given back", server.live);
+}
+
 #[test]
 fn a_server_of_several_loops_answers_a_thousand_connections_and_ten_thousand_streams() {
-    let (_turn, connections) = many_connections(1_000);
+    let (_turn, connections) = many_connections(1_000, 2);
     let total = 10_000;
     let gate = Gate::new(total);
     let engine = Engine::builder().threads(2).build().unwrap();

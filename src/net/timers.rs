@@ -12,6 +12,8 @@ const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 const LEVELS: usize = 4;
 const NONE: u32 = u32::MAX;
+/// Timers for which there may always be room.
+const FEW: usize = 64;
 
 /// A timer that was set; cancelling one that has fired does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(crate) struct Timers<T> {
     /// The time of `earliest`, which is compared in each turn of the loop.
     due: Option<Instant>,
     generation: u32,
+    /// Has more memory than it should, which it can give back when there is no timer.
+    is_roomy: bool,
     heads: [[u32; SLOTS]; LEVELS],
     /// One bit a slot: which slots of a level hold timers.
     occupied: [u64; LEVELS],
@@ -57,6 +61,7 @@ impl<T> Timers<T> {
             earliest: u64::MAX,
             due: None,
             generation: 0,
+            is_roomy: false,
             heads: [[NONE; SLOTS]; LEVELS],
             occupied: [0; LEVELS],
         }
@@ -78,9 +83,20 @@ impl<T> Timers<T> {
         TimerId { index, generation }
     }
 
-    /// Gives memory back that more timers have needed.
+    /// Gives memory back that more timers have needed. All of it, if it must, once there is no timer any more: those
+    /// that are set keep their places.
     pub(crate) fn shrink(&mut self) {
         self.entries = std::mem::take(&mut self.entries).into_iter().collect();
+        self.is_roomy = self.entries.capacity() > FEW;
+    }
+
+    fn remove(&mut self, index: u32) -> Entry<T> {
+        let entry = self.entries.remove(index as usize);
+        if self.is_roomy && self.entries.is_empty() {
+            self.entries = Slab::new();
+            self.is_roomy = false;
+        }
+        entry
     }
 
     pub(crate) fn cancel(&mut self, id: TimerId) {
@@ -88,7 +104,7 @@ impl<T> Timers<T> {
             self.entries.get(id.index as usize).is_some_and(|entry| entry.generation == id.generation);
         if is_set {
             self.unlink(id.index);
-            self.entries.remove(id.index as usize);
+            self.remove(id.index);
         }
     }
 
@@ -123,7 +139,7 @@ impl<T> Timers<T> {
             let index = self.heads[level][slot];
             self.unlink(index);
             if self.entries[index as usize].tick <= self.tick {
-                return Some(self.entries.remove(index as usize).value);
+                return Some(self.remove(index).value);
             }
             self.file(index);
         }
