@@ -11,11 +11,14 @@ import pathlib
 import sys
 import time
 
-from measure import builds, clients, exact, memory, peers, report, unary
+from measure import beside, builds, clients, exact, loops, memory, peers, report, scale, unary
 
 SECTIONS = {
     "unary": unary.measure,
     "clients": clients.measure,
+    "beside": beside.measure,
+    "loops": loops.measure,
+    "scale": scale.measure,
     "memory": memory.measure,
     "exact": exact.measure,
     "build": builds.measure,

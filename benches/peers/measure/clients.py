@@ -3,7 +3,7 @@
 import contextlib
 
 from . import load
-from .peers import US
+from .peers import US, clients_of
 from .server import Failed, Server
 from .table import Goal, Table
 
@@ -22,7 +22,7 @@ def measure(peers, options):
 def client_cpu(peers, options):
     """100 calls at once on one connection, always against the same server, so that the client is what differs."""
     ours = next((peer for peer in peers if peer.name == US), None)
-    clients = [peer for peer in peers if peer.client]
+    clients = clients_of(peers)
     if not ours or not clients:
         return []
     cpu = Table(

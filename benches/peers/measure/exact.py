@@ -10,7 +10,7 @@ import tempfile
 import threading
 
 from . import load
-from .peers import HERE
+from .peers import HERE, clients_of
 from .server import Failed, Server
 from .table import Goal, Table
 
@@ -62,7 +62,7 @@ def system_calls(peers, options):
     for streams in (1, 100):
         for peer in peers:
             options.say(f"system calls: 1 × {streams} {peer.name}")
-            for side, count in [("server", server_calls)] + [("client", client_calls)] * bool(peer.client):
+            for side, count in [("server", server_calls)] + [("client", client_calls)] * (peer in clients_of(peers)):
                 row = f"{side}, 1 × {streams}"
                 try:
                     with Server(peer) as server, tempfile.NamedTemporaryFile() as log:
@@ -112,8 +112,8 @@ def octets(peers, options):
     )
     table.goal("request", Goal(9 + 16 + 9 + 5))
     table.goal("response", Goal(9 + 4 + 9 + 5 + 9 + 2))
-    for peer in peers:
-        if not (peer.client and peer.speaks_http2):
+    for peer in clients_of(peers):
+        if not peer.speaks_http2:
             continue
         options.say(f"octets: {peer.name}")
         with Server(peer) as server:

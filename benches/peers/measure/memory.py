@@ -17,8 +17,7 @@ AFTER_CLOSE = 5  # seconds
 
 
 def measure(peers, options):
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allow_descriptors()
     each = Table(
         "Memory of the server",
         "KiB resident",
@@ -42,6 +41,12 @@ def measure(peers, options):
         of_peers(peers, idle, "idle connection", each, "after connections", kept)
         of_peers(with_streams, streams, "open stream", each, "after streams", kept)
     return [each, kept]
+
+
+def allow_descriptors():
+    """Raises the limit of open files, which servers inherit, as far as it may be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def of_peers(peers, load, row, each, row_after, kept):
@@ -71,11 +76,11 @@ def of_peers(peers, load, row, each, row_after, kept):
             kept.add(row_after, server.peer.name, (server.resident_kib() - start[server]) / 1024)
 
 
-def idle(server):
-    connections = [http2.Connection(server.port) for _ in range(IDLE)]
+def idle(server, count=IDLE):
+    connections = [http2.Connection(server.port) for _ in range(count)]
     for connection in connections:
         connection.call()
-    return connections, IDLE
+    return connections, count
 
 
 def streams(server):

@@ -23,17 +23,23 @@ class Peer:
     has_streams: bool = True
     package: str = ""  # of the cargo workspace
     under_callgrind: bool = True
+    runs_beside: bool = False  # the client has calls beside a stream
 
 
 PEERS = [
     Peer("raw", ("raw-server",), "raw-client", speaks_http2=False),
     Peer("floor", ("floor-server", "--size", "SIZE"), has_streams=False),
     Peer("pajamax", ("pajamax-server",), has_streams=False, package="peer-pajamax"),
-    Peer("tonic", ("tonic-server",), "tonic-client", package="peer-tonic"),
-    Peer("tonic-mt", ("tonic-server", "--threads", "2"), under_callgrind=False),
+    Peer("tonic", ("tonic-server",), "tonic-client", package="peer-tonic", runs_beside=True),
+    Peer("tonic-mt", ("tonic-server", "--threads", "2"), "tonic-client", under_callgrind=False, runs_beside=True),
     Peer("go", ("go-server",), "go-client", under_callgrind=False),
-    Peer(US, ("lariat-server",), "lariat-client", package="peer-lariat"),
+    Peer(US, ("lariat-server",), "lariat-client", package="peer-lariat", runs_beside=True),
 ]
+
+
+def clients_of(peers):
+    """Peers with a client, each client once: what is measured of it does not depend on its own server."""
+    return list({peer.client: peer for peer in reversed(peers) if peer.client}.values())[::-1]
 
 
 def chosen(names):

@@ -14,12 +14,13 @@ class Goal:
 
     bound: float
     of: str = ""
+    row: str = ""  # of the peer's figure, if it is another one
     at_least: bool = False
 
     def limit(self, table, row):
         if not self.of:
             return self.bound
-        theirs = table.median(row, self.of)
+        theirs = table.median(self.row or row, self.of)
         return None if theirs is None else self.bound * theirs
 
     def text(self, table, row):
@@ -36,6 +37,8 @@ class Goal:
     def _bound(self, table):
         if not self.of:
             return table.number(self.bound)
+        if self.row:
+            return f"{self.bound:g} × {self.row}"
         return f"{self.of} / {1 / self.bound:g}" if self.bound < 0.5 else f"{self.bound:g} × {self.of}"
 
 

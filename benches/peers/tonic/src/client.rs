@@ -1,6 +1,7 @@
 //! tonic's client under load, on tokio's current-thread runtime, with the modes and the line of JSON of lariat-client.
 //!
-//! `tonic-client unary ADDR CONNS INFLIGHT CALLS SIZE | down ADDR COUNT SIZE | bidi ADDR COUNT SIZE`
+//! `tonic-client unary ADDR CONNS INFLIGHT CALLS SIZE | down ADDR COUNT SIZE | bidi ADDR COUNT SIZE |
+//! beside ADDR COUNT SIZE`
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use futures_util::future::try_join;
 use futures_util::stream::FuturesUnordered;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -22,8 +24,8 @@ mod helloworld {
     tonic::include_proto!("helloworld");
 }
 
-const USAGE: &str =
-    "usage: tonic-client unary ADDR CONNS INFLIGHT CALLS SIZE | down ADDR COUNT SIZE | bidi ADDR COUNT SIZE";
+const USAGE: &str = "usage: tonic-client unary ADDR CONNS INFLIGHT CALLS SIZE | down ADDR COUNT SIZE | \
+     bidi ADDR COUNT SIZE | beside ADDR COUNT SIZE";
 
 type Client = GreeterClient<Channel>;
 
@@ -47,6 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("unary", &[_, in_flight, calls, size]) => unary(&clients, in_flight, calls, size).await?,
             ("down", &[count, size]) => down(clients.remove(0), count, size).await?,
             ("bidi", &[count, size]) => bidi(clients.remove(0), count, size).await?,
+            ("beside", &[count, size]) => beside(clients.remove(0), count, size).await?,
             _ => return Err(USAGE.into()),
         }
         Ok(())
@@ -109,6 +112,43 @@ async fn bidi(mut client: Client, count: usize, size: usize) -> Result<(), Statu
     while let Some(chunk) = inbound.message().await? {
         let started = sent.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         run.took(started.map_or(Duration::ZERO, |started| started.elapsed()), chunk.payload.len());
+    }
+    run.report();
+    Ok(())
+}
+
+/// Calls beside a stream of large chunks, and alone.
+async fn beside(client: Client, chunks: usize, size: usize) -> Result<(), Status> {
+    let name = "x".repeat(size);
+    let call = async |run: &mut Run| {
+        let started = Instant::now();
+        let reply = client.clone().say_hello(HelloRequest { name: name.clone() }).await?.into_inner();
+        run.took(started.elapsed(), reply.message.len());
+        Ok::<(), Status>(())
+    };
+    let request = DownloadRequest { count: chunks as u32, size: 1 << 20 };
+    let mut inbound = client.clone().download(request).await?.into_inner();
+    inbound.message().await?;
+    let ended = Cell::new(false);
+    let stream = async {
+        while inbound.message().await?.is_some() {}
+        ended.set(true);
+        Ok::<(), Status>(())
+    };
+    let mut run = Run::start("beside", 0);
+    let mut n = 0;
+    let calls = async {
+        while !ended.get() {
+            call(&mut run).await?;
+            n += 1;
+        }
+        Ok::<(), Status>(())
+    };
+    try_join(stream, calls).await?;
+    run.report();
+    let mut run = Run::start("alone", n);
+    for _ in 0..n {
+        call(&mut run).await?;
     }
     run.report();
     Ok(())
