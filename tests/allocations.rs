@@ -9,9 +9,10 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use allocation_counter::measure;
+use allocation_counter::{AllocationInfo, measure};
+use bytes::Bytes;
 use lariat::client::Method;
-use lariat::codec::{Codec, Payload};
+use lariat::codec::{Codec, Payload, Raw};
 use lariat::server::{Handler, Service};
 use lariat::{Channel, Engine, Inbound, Outbound, Request, Response, Server, Status, Wait};
 
@@ -22,6 +23,16 @@ const COUNTED: usize = 2_000;
 const FIXED: u64 = 40;
 /// Calls before the count, for memory that is made once and used again.
 const WARM_UP: usize = 500;
+
+/// Octets of a message that takes many frames.
+const LARGE: usize = 256 * 1024;
+/// Octets that are allocated for a message before it is known to be whole (`MAX_FIRST_ALLOCATION` of the deframer).
+const FIRST: usize = 64 * 1024;
+/// Octets of incomplete frames that wait for the next read, while a large message is received: some frames of 16 KiB,
+/// as the kernel cuts it, and far less than another copy of the message.
+const INCOMPLETE: usize = LARGE / 4;
+/// What may be allocated for a large message besides its octets, such as for the queue that it waits in.
+const AROUND: usize = 8 * 1024;
 
 /// Numbers as eight octets.
 struct Fixed;
@@ -93,6 +104,18 @@ impl Numbers {
         Ok(())
     }
 
+    /// A large message for one that it gets, an empty one for the next, which says that the large one has arrived.
+    async fn bulk(self, mut inbound: Inbound<Bytes>, outbound: Outbound<Bytes>) -> Result<(), Status> {
+        let message = Bytes::from(vec![7; LARGE]);
+        while inbound.message().await?.is_some() {
+            outbound.send(message.clone()).await?;
+            inbound.message().await?;
+            outbound.send(Bytes::new()).await?;
+            self.countdown.count();
+        }
+        Ok(())
+    }
+
     async fn upload(self, mut inbound: Inbound<u64>) -> Result<Response<u64>, Status> {
         let mut sum = 0;
         while let Some(number) = inbound.message().await? {
@@ -129,13 +152,14 @@ impl Service for Numbers {
     }
 
     fn methods(&self) -> Vec<Handler> {
-        let [a, b, c, d, e] = std::array::from_fn(|_| self.clone());
+        let [a, b, c, d, e, f] = std::array::from_fn(|_| self.clone());
         vec![
             Handler::unary::<Fixed, _, _, _, _>("Ready", move |request| a.clone().ready(request)),
             Handler::unary::<Fixed, _, _, _, _>("Waiting", move |request| b.clone().waiting(request)),
             Handler::server_streaming::<Fixed, _, _, _, _>("Download", move |r, o| c.clone().download(r, o)),
             Handler::client_streaming::<Fixed, _, _, _, _>("Upload", move |i| d.clone().upload(i)),
             Handler::bidi_streaming::<Fixed, _, _, _, _>("Chat", move |i, o| e.clone().chat(i, o)),
+            Handler::bidi_streaming::<Raw, _, _, _, _>("Bulk", move |i, o| f.clone().bulk(i, o)),
         ]
     }
 }
@@ -145,6 +169,8 @@ impl Service for Numbers {
 struct Allocations {
     server: u64,
     client: u64,
+    server_octets: u64,
+    client_octets: u64,
 }
 
 impl Allocations {
@@ -185,7 +211,7 @@ impl Allocations {
                 let method = channel.method(format!("/test.Numbers/{method}"));
                 let count = |n| {
                     begin.wait();
-                    measure(|| engine.block_on(run(channel.clone(), method.clone(), n))).count_total
+                    measure(|| engine.block_on(run(channel.clone(), method.clone(), n)))
                 };
                 count(WARM_UP);
                 count(COUNTED)
@@ -193,11 +219,17 @@ impl Allocations {
             let count = |n| {
                 countdown.left.store(n, Ordering::SeqCst);
                 begin.wait();
-                measure(|| engine.block_on(countdown.end())).count_total
+                measure(|| engine.block_on(countdown.end()))
             };
             count(WARM_UP);
-            let server = count(COUNTED);
-            Allocations { server, client: client.join().unwrap() }
+            let server: AllocationInfo = count(COUNTED);
+            let client: AllocationInfo = client.join().unwrap();
+            Allocations {
+                server: server.count_total,
+                client: client.count_total,
+                server_octets: server.bytes_total,
+                client_octets: client.bytes_total,
+            }
         })
     }
 
@@ -296,6 +328,27 @@ fn a_message_of_a_server_stream_allocates_on_neither_side() {
         while inbound.message().await.unwrap().is_some() {}
     };
     Allocations::of("Download", run).assert_at_most("server stream, a message", 0, 0);
+}
+
+/// Every copy of a large message needs memory of its size. Where it is sent that is taken once, by the codec's own
+/// copy; where it is received the message is put together, in memory that an earlier one has left, and read there.
+#[test]
+fn a_large_message_takes_its_memory_once_where_it_is_sent_and_not_anew_where_it_is_received() {
+    let run = |channel: Channel, method: Method, messages| async move {
+        let (outbound, mut inbound) = channel.bidi_streaming::<Raw, Bytes, Bytes>(&method, Request::new(()));
+        for _ in 0..messages {
+            for expected in [LARGE, 0] {
+                outbound.send(Bytes::new()).await.unwrap();
+                assert_eq!(inbound.message().await.unwrap().map(|message| message.len()), Some(expected));
+            }
+        }
+    };
+    let Allocations { server_octets, client_octets, .. } = Allocations::of("Bulk", run);
+    let per_message = |total: u64| total / COUNTED as u64;
+    let (server, client) = (per_message(server_octets), per_message(client_octets));
+    println!("a large message: server {server} octets, client {client}");
+    assert!((LARGE..LARGE + AROUND).contains(&(server as usize)), "{server} octets on the server");
+    assert!(client as usize <= FIRST + INCOMPLETE + AROUND, "{client} octets on the client");
 }
 
 #[test]

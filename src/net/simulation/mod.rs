@@ -8,6 +8,6 @@ mod network;
 mod random;
 mod wire;
 
-pub(crate) use network::{Entered, Network};
+pub(crate) use network::{Entered, Network, Passage};
 pub(crate) use random::Random;
 pub(crate) use wire::{Blow, Fault, Weather, WireListener, WireSocket};

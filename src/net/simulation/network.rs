@@ -38,8 +38,21 @@ pub(super) struct State {
     pub(super) host: usize,
     /// Accepting fails, as for lack of descriptors.
     pub(super) accepts_fail: bool,
+    /// What sockets have moved, while that is watched.
+    pub(super) passages: Option<Vec<Passage>>,
     faults: Vec<Fault>,
     alarms: Vec<(Instant, Waker)>,
+}
+
+/// Octets that a socket has taken out of memory, or put there.
+#[derive(Debug)]
+pub(crate) struct Passage {
+    /// At the end that connected.
+    pub(crate) of_client: bool,
+    pub(crate) is_write: bool,
+    /// Where they lay.
+    pub(crate) address: usize,
+    pub(crate) octets: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -61,6 +74,17 @@ impl Drop for Entered {
     }
 }
 
+impl State {
+    /// Notes that the first `count` of these octets were moved.
+    pub(super) fn note(&mut self, end: usize, is_write: bool, octets: &[u8], count: usize) {
+        if let Some(passages) = &mut self.passages {
+            let octets = &octets[..count];
+            let address = octets.as_ptr().addr();
+            passages.push(Passage { of_client: end == 0, is_write, address, octets: octets.to_vec() });
+        }
+    }
+}
+
 impl Network {
     pub(crate) fn new(seed: u64, weather: Weather, faults: Vec<Fault>) -> Self {
         let state = State {
@@ -71,6 +95,7 @@ impl Network {
             listeners: Vec::new(),
             host: 0,
             accepts_fail: false,
+            passages: None,
             faults,
             alarms: Vec::new(),
         };
@@ -105,6 +130,16 @@ impl Network {
     /// From now on accepting fails, or no longer.
     pub(crate) fn set_accepts_fail(&self, fail: bool) {
         self.with(|state| state.accepts_fail = fail);
+    }
+
+    /// Notes from now on what sockets move, and where it lies.
+    pub(crate) fn watch(&self) {
+        self.with(|state| state.passages = Some(Vec::new()));
+    }
+
+    /// What was noted.
+    pub(crate) fn passages(&self) -> Vec<Passage> {
+        self.with(|state| state.passages.take().unwrap_or_default())
     }
 
     /// Waits in the network's time.

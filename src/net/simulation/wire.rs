@@ -333,13 +333,15 @@ impl WireSocket {
     }
 
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.network.with(|state| state.wires[self.wire].read(self.end, buffer))
+        self.network.with(|state| {
+            let count = state.wires[self.wire].read(self.end, buffer)?;
+            state.note(self.end, false, buffer, count);
+            Ok(count)
+        })
     }
 
     pub(crate) fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.network.with(|state| {
-            state.wires[self.wire].write(self.end, octets, state.now, &state.weather, &mut state.random)
-        })
+        self.write_vectored(&[IoSlice::new(octets)])
     }
 
     pub(crate) fn write_vectored(&mut self, octets: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -351,7 +353,17 @@ impl WireSocket {
                 break;
             }
         }
-        self.write(&all)
+        self.network.with(|state| {
+            let wire = &mut state.wires[self.wire];
+            let written = wire.write(self.end, &all, state.now, &state.weather, &mut state.random)?;
+            let mut left = written;
+            for slice in octets {
+                let count = left.min(slice.len());
+                state.note(self.end, true, slice, count);
+                left -= count;
+            }
+            Ok(written)
+        })
     }
 
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
