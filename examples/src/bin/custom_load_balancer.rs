@@ -1,23 +1,21 @@
 //! A load balancing policy of one's own, chosen and configured by the service config: every third call goes to the
 //! second server, the others to the first.
 //!
-//! The policy itself keeps no connections. It has a `pick_first` child for each server by way of `EndpointSharding`,
-//! and decides which child is asked.
+//! The policy itself keeps no connections. An `EndpointBalancer` has a `pick_first` child for each server, and the
+//! policy decides which child is asked.
 
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use lariat::client::ConnectivityState;
 use lariat::client::balancer::{
-    BadResolution, Balancer, BalancerBuilder, Controller, EndpointSharding, PolicyConfig, Reconnect,
-    Registry, Update,
+    Balancer, BalancerBuilder, Controller, EndpointBalancer, EndpointPolicy, EndpointSharding, PolicyConfig,
+    Registry, Shard,
 };
 use lariat::client::picker::{Pick, PickInfo, Picker, Rotation};
-use lariat::client::resolver::{Manual, Resolution, ResolveError};
+use lariat::client::resolver::{Manual, Resolution};
 use lariat::client::service_config::{ConfigError, Json};
-use lariat::client::subchannel::{SubchannelEvent, SubchannelId};
 use lariat::{Address, Channel, Wait};
 use lariat_examples::echo::{EchoClient, EchoRequest};
 use lariat_examples::{Example, NamedEcho, Role};
@@ -79,8 +77,7 @@ impl BalancerBuilder for CustomRoundRobin {
     }
 
     fn build(&self) -> Box<dyn Balancer> {
-        let servers = EndpointSharding::new(Reconnect::Always);
-        Box::new(CustomRoundRobinBalancer { servers, choose_second: 1 })
+        Box::new(EndpointBalancer::new(CustomRoundRobinPolicy { choose_second: 1 }))
     }
 
     fn parse_config(&self, config: &Json<'_>, _: &Registry) -> Result<PolicyConfig, ConfigError> {
@@ -94,66 +91,24 @@ impl BalancerBuilder for CustomRoundRobin {
     }
 }
 
-struct CustomRoundRobinBalancer {
-    servers: EndpointSharding,
+struct CustomRoundRobinPolicy {
     choose_second: usize,
 }
 
-impl CustomRoundRobinBalancer {
+impl EndpointPolicy for CustomRoundRobinPolicy {
     /// Calls wait until both servers are there.
-    fn publish(&self, controller: &mut dyn Controller) {
-        let (mut state, mut pickers) = (self.servers.state(), self.servers.best_pickers());
+    fn publish(&mut self, servers: &EndpointSharding, controller: &mut dyn Controller) {
+        let (mut state, mut pickers) = (servers.state(), servers.best_pickers());
         if state == ConnectivityState::Ready && pickers.len() < 2 {
             (state, pickers) = (ConnectivityState::Connecting, Vec::new());
         }
         let (choose_second, turns) = (self.choose_second, Rotation::new(0));
         controller.publish(state, Arc::new(CustomRoundRobinPicker { pickers, choose_second, turns }));
     }
-}
 
-impl Balancer for CustomRoundRobinBalancer {
-    fn handle_resolution(
-        &mut self,
-        update: Update,
-        controller: &mut dyn Controller,
-    ) -> Result<(), BadResolution> {
-        if let Some(config) = update.config.get::<CustomRoundRobinConfig>() {
+    fn handle_resolution(&mut self, config: &PolicyConfig, _: &[Shard]) {
+        if let Some(config) = config.get::<CustomRoundRobinConfig>() {
             self.choose_second = config.choose_second;
-        }
-        let result = self.servers.handle_resolution(update, controller);
-        self.publish(controller);
-        result
-    }
-
-    fn handle_resolver_error(&mut self, error: &ResolveError, controller: &mut dyn Controller) {
-        self.servers.handle_resolver_error(error, controller);
-        self.publish(controller);
-    }
-
-    fn handle_subchannel(
-        &mut self,
-        id: SubchannelId,
-        event: SubchannelEvent,
-        controller: &mut dyn Controller,
-    ) {
-        if self.servers.handle_subchannel(id, event, controller) {
-            self.publish(controller);
-        }
-    }
-
-    fn exit_idle(&mut self, controller: &mut dyn Controller) {
-        if self.servers.exit_idle(controller) {
-            self.publish(controller);
-        }
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.servers.poll_timeout()
-    }
-
-    fn handle_timeout(&mut self, controller: &mut dyn Controller) {
-        if self.servers.handle_timeout(controller) {
-            self.publish(controller);
         }
     }
 }

@@ -2,17 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::{
-    BadResolution, Balancer, BalancerBuilder, Controller, EndpointSharding, PolicyConfig, Reconnect,
-    Registry, Update,
+    Balancer, BalancerBuilder, Controller, EndpointBalancer, EndpointPolicy, EndpointSharding, PolicyConfig,
+    Registry, Shard,
 };
 use crate::client::connectivity::ConnectivityState;
 use crate::client::picker::{CallEnd, CallObserver, Dice, InFlight, Pick, PickInfo, Picker};
-use crate::client::resolver::ResolveError;
 use crate::client::service_config::{ConfigError, Json};
-use crate::client::subchannel::{SubchannelEvent, SubchannelId};
 use crate::net::Address;
 
 /// Larger values of `choiceCount` are taken for this, as the gRFC has it.
@@ -35,7 +32,7 @@ impl BalancerBuilder for LeastRequestBuilder {
     }
 
     fn build(&self) -> Box<dyn Balancer> {
-        Box::new(LeastRequest::default())
+        Box::new(EndpointBalancer::new(LeastRequest::default()))
     }
 
     fn parse_config(&self, config: &Json<'_>, _: &Registry) -> Result<PolicyConfig, ConfigError> {
@@ -51,25 +48,23 @@ impl BalancerBuilder for LeastRequestBuilder {
 /// Keeps a connection to every endpoint, counts the calls that are under way on each, and compares some at random.
 #[derive(Debug)]
 pub struct LeastRequest {
-    endpoints: EndpointSharding,
     in_flight: HashMap<Vec<Address>, Arc<InFlight>>,
     choice_count: u32,
 }
 
 impl Default for LeastRequest {
     fn default() -> Self {
-        let endpoints = EndpointSharding::new(Reconnect::Always);
-        LeastRequest { endpoints, in_flight: HashMap::new(), choice_count: 2 }
+        LeastRequest { in_flight: HashMap::new(), choice_count: 2 }
     }
 }
 
-impl LeastRequest {
-    fn publish(&mut self, controller: &mut dyn Controller) {
-        let state = self.endpoints.state();
+impl EndpointPolicy for LeastRequest {
+    fn publish(&mut self, endpoints: &EndpointSharding, controller: &mut dyn Controller) {
+        let state = endpoints.state();
         if state != ConnectivityState::Ready {
-            return controller.publish(state, self.endpoints.waiting_picker());
+            return controller.publish(state, endpoints.waiting_picker());
         }
-        let ready = self.endpoints.shards().iter().filter(|shard| shard.state() == state);
+        let ready = endpoints.shards().iter().filter(|shard| shard.state() == state);
         let choices = ready.map(|shard| {
             let in_flight = self.in_flight.entry(shard.key().to_vec()).or_default();
             (Arc::clone(shard.picker()), Arc::clone(in_flight))
@@ -81,54 +76,12 @@ impl LeastRequest {
         };
         controller.publish(state, Arc::new(picker));
     }
-}
 
-impl Balancer for LeastRequest {
-    fn handle_resolution(
-        &mut self,
-        update: Update,
-        controller: &mut dyn Controller,
-    ) -> Result<(), BadResolution> {
-        if let Some(config) = update.config.get::<LeastRequestConfig>() {
+    fn handle_resolution(&mut self, config: &PolicyConfig, endpoints: &[Shard]) {
+        if let Some(config) = config.get::<LeastRequestConfig>() {
             self.choice_count = config.choice_count;
         }
-        let result = self.endpoints.handle_resolution(update, controller);
-        let shards = self.endpoints.shards();
-        self.in_flight.retain(|key, _| shards.iter().any(|shard| shard.key() == key));
-        self.publish(controller);
-        result
-    }
-
-    fn handle_resolver_error(&mut self, error: &ResolveError, controller: &mut dyn Controller) {
-        self.endpoints.handle_resolver_error(error, controller);
-        self.publish(controller);
-    }
-
-    fn handle_subchannel(
-        &mut self,
-        id: SubchannelId,
-        event: SubchannelEvent,
-        controller: &mut dyn Controller,
-    ) {
-        if self.endpoints.handle_subchannel(id, event, controller) {
-            self.publish(controller);
-        }
-    }
-
-    fn exit_idle(&mut self, controller: &mut dyn Controller) {
-        if self.endpoints.exit_idle(controller) {
-            self.publish(controller);
-        }
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoints.poll_timeout()
-    }
-
-    fn handle_timeout(&mut self, controller: &mut dyn Controller) {
-        if self.endpoints.handle_timeout(controller) {
-            self.publish(controller);
-        }
+        self.in_flight.retain(|key, _| endpoints.iter().any(|shard| shard.key() == key));
     }
 }
 
@@ -162,8 +115,8 @@ mod tests {
     use super::super::testing::*;
     use super::*;
 
-    fn connected(choice_count: u32) -> (LeastRequest, Fake) {
-        let (mut balancer, mut fake) = (LeastRequest::default(), Fake::new());
+    fn connected(choice_count: u32) -> (EndpointBalancer<LeastRequest>, Fake) {
+        let (mut balancer, mut fake) = (EndpointBalancer::new(LeastRequest::default()), Fake::new());
         let config = PolicyConfig::new(LeastRequestConfig { choice_count });
         balancer.handle_resolution(update(&[A, B, C], config), &mut fake).unwrap();
         [A, B, C].iter().for_each(|address| fake.ready(&mut balancer, address));
@@ -175,7 +128,8 @@ mod tests {
         let (balancer, fake) = connected(10);
         let _under_way: Vec<_> = (0..300).map(|_| observed(fake.pick())).collect();
         // With ten draws of three the fewest are missed once in 57 picks, and one call is all the difference they make.
-        let counts: Vec<usize> = balancer.in_flight.values().map(|in_flight| in_flight.count()).collect();
+        let counts: Vec<usize> =
+            balancer.policy.in_flight.values().map(|in_flight| in_flight.count()).collect();
         assert_eq!(counts.iter().sum::<usize>(), 300);
         assert!(counts.iter().all(|count| count.abs_diff(100) <= 5), "{counts:?}");
     }
@@ -203,8 +157,9 @@ mod tests {
         let (mut balancer, mut fake) = connected(10);
         let under_way: Vec<_> = (0..30).map(|_| observed(fake.pick())).collect();
         fake.idle(&mut balancer, C);
-        let total =
-            |balancer: &LeastRequest| balancer.in_flight.values().map(|calls| calls.count()).sum::<usize>();
+        let total = |balancer: &EndpointBalancer<LeastRequest>| {
+            balancer.policy.in_flight.values().map(|calls| calls.count()).sum::<usize>()
+        };
         assert_eq!(total(&balancer), 30);
         under_way.iter().for_each(|(_, observer)| observer.handle_end(&CallEnd::UNSENT));
         assert_eq!(total(&balancer), 0);

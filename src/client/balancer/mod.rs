@@ -11,18 +11,16 @@
 //!
 //! It is a [`BalancerBuilder`], which the channel's builder takes ([`balancer`](super::ChannelBuilder::balancer)) and a
 //! service config chooses by its name. The builder reads its part of the service config, in which errors say what must
-//! be there, and makes the balancer. Most leave the keeping of connections to [`EndpointSharding`], which has a
-//! `pick_first` child for each backend, and make a picker of the children's. This one sends every third call to the
-//! second backend:
+//! be there, and makes the balancer. Most leave the keeping of connections to an [`EndpointBalancer`], which has a
+//! `pick_first` child for each backend, and make a picker of the children's: they are an [`EndpointPolicy`]. This one
+//! sends every third call to the second backend:
 //!
 //! ```
 //! use std::sync::Arc;
 //!
 //! use lariat::client::balancer::*;
 //! use lariat::client::picker::{Pick, PickInfo, Picker, Rotation};
-//! use lariat::client::resolver::ResolveError;
 //! use lariat::client::service_config::{ConfigError, Json};
-//! use lariat::client::subchannel::{SubchannelEvent, SubchannelId};
 //!
 //! struct EveryNth;
 //!
@@ -36,7 +34,7 @@
 //!         "every_nth"
 //!     }
 //!     fn build(&self) -> Box<dyn Balancer> {
-//!         Box::new(EveryNthBalancer { backends: EndpointSharding::new(Reconnect::Always), choose_second: 1 })
+//!         Box::new(EndpointBalancer::new(EveryNthPolicy { choose_second: 1 }))
 //!     }
 //!     fn parse_config(&self, config: &Json<'_>, _: &Registry) -> Result<PolicyConfig, ConfigError> {
 //!         let choose_second = config.required("chooseSecond", "a whole number of at least 1")?;
@@ -48,48 +46,20 @@
 //!     }
 //! }
 //!
-//! struct EveryNthBalancer {
-//!     backends: EndpointSharding,
+//! struct EveryNthPolicy {
 //!     choose_second: usize,
 //! }
 //!
-//! impl EveryNthBalancer {
-//!     /// After every event: the backends' state is ours, and the picker is made of theirs.
-//!     fn publish(&mut self, controller: &mut dyn Controller) {
-//!         let pickers = self.backends.best_pickers();
-//!         let turns = Rotation::new(0);
-//!         let picker = EveryNthPicker { pickers, choose_second: self.choose_second, turns };
-//!         controller.publish(self.backends.state(), Arc::new(picker));
+//! impl EndpointPolicy for EveryNthPolicy {
+//!     /// Whenever something has changed: the backends' state is ours, and the picker is made of theirs.
+//!     fn publish(&mut self, backends: &EndpointSharding, controller: &mut dyn Controller) {
+//!         let (choose_second, turns) = (self.choose_second, Rotation::new(0));
+//!         let picker = EveryNthPicker { pickers: backends.best_pickers(), choose_second, turns };
+//!         controller.publish(backends.state(), Arc::new(picker));
 //!     }
-//! }
-//!
-//! impl Balancer for EveryNthBalancer {
-//!     fn handle_resolution(&mut self, update: Update, controller: &mut dyn Controller) -> Result<(), BadResolution> {
-//!         if let Some(config) = update.config.get::<EveryNthConfig>() {
+//!     fn handle_resolution(&mut self, config: &PolicyConfig, _: &[Shard]) {
+//!         if let Some(config) = config.get::<EveryNthConfig>() {
 //!             self.choose_second = config.choose_second;
-//!         }
-//!         let result = self.backends.handle_resolution(update, controller);
-//!         self.publish(controller);
-//!         result
-//!     }
-//!     fn handle_resolver_error(&mut self, error: &ResolveError, controller: &mut dyn Controller) {
-//!         self.backends.handle_resolver_error(error, controller);
-//!         self.publish(controller);
-//!     }
-//!     fn handle_subchannel(&mut self, id: SubchannelId, event: SubchannelEvent, controller: &mut dyn Controller) {
-//!         if self.backends.handle_subchannel(id, event, controller) {
-//!             self.publish(controller);
-//!         }
-//!     }
-//!     fn exit_idle(&mut self, controller: &mut dyn Controller) {
-//!         self.backends.exit_idle(controller);
-//!     }
-//!     fn poll_timeout(&self) -> Option<std::time::Instant> {
-//!         self.backends.poll_timeout()
-//!     }
-//!     fn handle_timeout(&mut self, controller: &mut dyn Controller) {
-//!         if self.backends.handle_timeout(controller) {
-//!             self.publish(controller);
 //!         }
 //!     }
 //! }
@@ -149,6 +119,7 @@
 //! ```
 
 mod child;
+mod endpoint_policy;
 mod endpoint_sharding;
 mod graceful_switch;
 mod hierarchy;
@@ -166,6 +137,7 @@ mod weighted_round_robin;
 mod weighted_target;
 
 pub use child::Child;
+pub use endpoint_policy::{EndpointBalancer, EndpointPolicy};
 pub use endpoint_sharding::{EndpointSharding, Reconnect, Shard};
 pub use graceful_switch::GracefulSwitch;
 pub use hierarchy::Hierarchy;

@@ -1,12 +1,9 @@
 //! `round_robin`: calls go to all backends by turns (gRFC A61).
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::{BadResolution, Balancer, BalancerBuilder, Controller, EndpointSharding, Reconnect, Update};
+use super::{Balancer, BalancerBuilder, Controller, EndpointBalancer, EndpointPolicy, EndpointSharding};
 use crate::client::picker::{Pick, PickInfo, Picker, Rotation};
-use crate::client::resolver::ResolveError;
-use crate::client::subchannel::{SubchannelEvent, SubchannelId};
 
 /// Makes [`RoundRobin`] balancers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,72 +15,20 @@ impl BalancerBuilder for RoundRobinBuilder {
     }
 
     fn build(&self) -> Box<dyn Balancer> {
-        Box::new(RoundRobin::default())
+        Box::new(EndpointBalancer::new(RoundRobin))
     }
 }
 
 /// Keeps a connection to every endpoint and sends calls to those that are ready, one after the other, beginning
 /// anywhere. Endpoints whose backends are known not to serve get no calls.
-#[derive(Debug)]
-pub struct RoundRobin {
-    endpoints: EndpointSharding,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RoundRobin;
 
-impl Default for RoundRobin {
-    fn default() -> Self {
-        RoundRobin { endpoints: EndpointSharding::new(Reconnect::Always) }
-    }
-}
-
-impl RoundRobin {
-    fn publish(&self, controller: &mut dyn Controller) {
-        let pickers = self.endpoints.best_pickers();
+impl EndpointPolicy for RoundRobin {
+    fn publish(&mut self, endpoints: &EndpointSharding, controller: &mut dyn Controller) {
         let rotation = Rotation::new(controller.random());
-        controller.publish(self.endpoints.state(), Arc::new(ByTurns { pickers, rotation }));
-    }
-}
-
-impl Balancer for RoundRobin {
-    fn handle_resolution(
-        &mut self,
-        update: Update,
-        controller: &mut dyn Controller,
-    ) -> Result<(), BadResolution> {
-        let result = self.endpoints.handle_resolution(update, controller);
-        self.publish(controller);
-        result
-    }
-
-    fn handle_resolver_error(&mut self, error: &ResolveError, controller: &mut dyn Controller) {
-        self.endpoints.handle_resolver_error(error, controller);
-        self.publish(controller);
-    }
-
-    fn handle_subchannel(
-        &mut self,
-        id: SubchannelId,
-        event: SubchannelEvent,
-        controller: &mut dyn Controller,
-    ) {
-        if self.endpoints.handle_subchannel(id, event, controller) {
-            self.publish(controller);
-        }
-    }
-
-    fn exit_idle(&mut self, controller: &mut dyn Controller) {
-        if self.endpoints.exit_idle(controller) {
-            self.publish(controller);
-        }
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoints.poll_timeout()
-    }
-
-    fn handle_timeout(&mut self, controller: &mut dyn Controller) {
-        if self.endpoints.handle_timeout(controller) {
-            self.publish(controller);
-        }
+        let picker = ByTurns { pickers: endpoints.best_pickers(), rotation };
+        controller.publish(endpoints.state(), Arc::new(picker));
     }
 }
 
@@ -107,11 +52,12 @@ mod tests {
     use super::super::testing::*;
     use super::*;
     use crate::client::connectivity::ConnectivityState;
-    use crate::client::subchannel::Health;
+    use crate::client::resolver::ResolveError;
+    use crate::client::subchannel::{Health, SubchannelEvent};
     use std::collections::BTreeMap;
 
-    fn resolved(addresses: &[&str]) -> (RoundRobin, Fake) {
-        let (mut balancer, mut fake) = (RoundRobin::default(), Fake::new());
+    fn resolved(addresses: &[&str]) -> (EndpointBalancer<RoundRobin>, Fake) {
+        let (mut balancer, mut fake) = (EndpointBalancer::new(RoundRobin), Fake::new());
         balancer.handle_resolution(update(addresses, PolicyConfig::default()), &mut fake).unwrap();
         (balancer, fake)
     }
@@ -171,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_with_two_addresses_counts_once() {
-        let (mut balancer, mut fake) = (RoundRobin::default(), Fake::new());
+        let (mut balancer, mut fake) = (EndpointBalancer::new(RoundRobin), Fake::new());
         let mut two = update(&[A], PolicyConfig::default());
         two.endpoints[0].addresses.push(address(B));
         two.endpoints.extend(endpoints(&[C]));
@@ -218,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_resolver_error_before_any_endpoint_fails_calls() {
-        let (mut balancer, mut fake) = (RoundRobin::default(), Fake::new());
+        let (mut balancer, mut fake) = (EndpointBalancer::new(RoundRobin), Fake::new());
         balancer.handle_resolver_error(&ResolveError::new("no such host"), &mut fake);
         assert_eq!(fake.state, Some(ConnectivityState::TransientFailure));
         assert_eq!(fake.failure(), "dns:///test: name resolution failed: no such host");

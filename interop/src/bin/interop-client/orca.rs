@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use lariat::Wait;
 use lariat::client::balancer::{
-    BadResolution, Balancer, BalancerBuilder, Controller, EndpointSharding, Reconnect, Update,
+    Balancer, BalancerBuilder, Controller, EndpointBalancer, EndpointPolicy, EndpointSharding,
 };
 use lariat::client::picker::{CallEnd, CallObserver, Pick, PickInfo, Picker};
-use lariat::client::resolver::ResolveError;
 use lariat::client::subchannel::{SubchannelEvent, SubchannelId, SubchannelState};
 use lariat::services::LoadReport;
 use lariat_interop::testing::{SimpleRequest, StreamingOutputCallRequest, TestOrcaReport};
@@ -105,75 +104,33 @@ impl BalancerBuilder for BackendMetrics {
     }
 
     fn build(&self) -> Box<dyn Balancer> {
-        let endpoints = EndpointSharding::new(Reconnect::Always);
-        Box::new(BackendMetricsBalancer { endpoints, reports: Arc::clone(&self.0) })
+        Box::new(EndpointBalancer::new(KeepingReports(Arc::clone(&self.0))))
     }
 }
 
-struct BackendMetricsBalancer {
-    endpoints: EndpointSharding,
-    reports: Arc<Reports>,
-}
+struct KeepingReports(Arc<Reports>);
 
-impl BackendMetricsBalancer {
-    fn publish(&self, controller: &mut dyn Controller) {
-        let picker = match self.endpoints.best_pickers().into_iter().next() {
+impl EndpointPolicy for KeepingReports {
+    fn publish(&mut self, endpoints: &EndpointSharding, controller: &mut dyn Controller) {
+        let picker = match endpoints.best_pickers().into_iter().next() {
             Some(picker) => picker,
-            None => self.endpoints.waiting_picker(),
+            None => endpoints.waiting_picker(),
         };
-        let observed = Observed { picker, reports: Arc::clone(&self.reports) };
-        controller.publish(self.endpoints.state(), Arc::new(observed));
-    }
-}
-
-impl Balancer for BackendMetricsBalancer {
-    fn handle_resolution(
-        &mut self,
-        update: Update,
-        controller: &mut dyn Controller,
-    ) -> Result<(), BadResolution> {
-        let result = self.endpoints.handle_resolution(update, controller);
-        self.publish(controller);
-        result
-    }
-
-    fn handle_resolver_error(&mut self, error: &ResolveError, controller: &mut dyn Controller) {
-        self.endpoints.handle_resolver_error(error, controller);
-        self.publish(controller);
+        let observed = Observed { picker, reports: Arc::clone(&self.0) };
+        controller.publish(endpoints.state(), Arc::new(observed));
     }
 
     fn handle_subchannel(
         &mut self,
         id: SubchannelId,
-        event: SubchannelEvent,
+        event: &SubchannelEvent,
         controller: &mut dyn Controller,
     ) {
-        if let SubchannelEvent::Load(report) = &event {
-            *self.reports.out_of_band.lock().unwrap_or_else(PoisonError::into_inner) =
+        if let SubchannelEvent::Load(report) = event {
+            *self.0.out_of_band.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(LoadReport::clone(report));
-            return;
-        }
-        if self.endpoints.handle_subchannel(id, event, controller) {
-            self.publish(controller);
-        }
-        if controller.state(id) == SubchannelState::Ready {
+        } else if controller.state(id) == SubchannelState::Ready {
             controller.watch_load(id, Some(INTERVAL));
-        }
-    }
-
-    fn exit_idle(&mut self, controller: &mut dyn Controller) {
-        if self.endpoints.exit_idle(controller) {
-            self.publish(controller);
-        }
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoints.poll_timeout()
-    }
-
-    fn handle_timeout(&mut self, controller: &mut dyn Controller) {
-        if self.endpoints.handle_timeout(controller) {
-            self.publish(controller);
         }
     }
 }
