@@ -420,7 +420,6 @@ mod tests {
     use super::super::testing::*;
     use super::*;
     use crate::rpc::{Code, Metadata};
-    use prost::Message;
 
     fn connected(config: WeightedRoundRobinConfig) -> (WeightedRoundRobin, Fake) {
         let (mut balancer, mut fake) = (WeightedRoundRobin::default(), Fake::new());
@@ -433,20 +432,30 @@ mod tests {
         LoadReport { rps_fractional: qps, application_utilization: utilization, ..LoadReport::default() }
     }
 
+    /// A call to each backend.
+    fn calls(fake: &Fake) -> [Arc<dyn CallObserver>; 3] {
+        [A, B, C].map(|address| {
+            loop {
+                let (id, observer) = observed(fake.pick());
+                if fake.address(id) == *address {
+                    return observer;
+                }
+            }
+        })
+    }
+
+    /// The calls end with reports of these utilizations.
+    fn end(calls: [Arc<dyn CallObserver>; 3], utilizations: [f64; 3]) {
+        for (call, utilization) in calls.iter().zip(utilizations) {
+            let mut trailers = Metadata::new();
+            report(100.0, utilization).add_to_trailers(&mut trailers);
+            call.handle_end(&CallEnd::new(Code::Ok, Some(&trailers)));
+        }
+    }
+
     /// Every backend reports this utilization with a call of its own.
     fn report_all(fake: &Fake, utilizations: [f64; 3]) {
-        for (address, utilization) in [A, B, C].iter().zip(utilizations) {
-            let observer = loop {
-                let (id, observer) = observed(fake.pick());
-                if fake.address(id) == **address {
-                    break observer;
-                }
-            };
-            let mut trailers = Metadata::new();
-            let octets = report(100.0, utilization).encode_to_vec();
-            trailers.insert_bin("endpoint-load-metrics-bin", &octets).unwrap();
-            observer.handle_end(&CallEnd::new(Code::Ok, Some(&trailers)));
-        }
+        end(calls(fake), utilizations);
     }
 
     fn counts(fake: &Fake, picks: usize) -> [usize; 3] {
@@ -485,6 +494,24 @@ mod tests {
         assert_ne!(counts(&fake, 300), [100, 100, 100]);
         fake.pass(&mut balancer, Duration::from_secs(180));
         assert_eq!(counts(&fake, 300), [100, 100, 100]);
+    }
+
+    #[test]
+    fn what_a_backend_reported_before_its_connection_was_lost_does_not_count() {
+        let config = WeightedRoundRobinConfig {
+            blackout_period: Duration::ZERO,
+            ..WeightedRoundRobinConfig::default()
+        };
+        let (mut balancer, mut fake) = connected(config);
+        let calls = calls(&fake);
+        [A, B, C].iter().for_each(|address| fake.idle(&mut balancer, address));
+        end(calls, [0.2, 0.4, 0.8]);
+        [A, B, C].iter().for_each(|address| fake.ready(&mut balancer, address));
+        fake.pass(&mut balancer, Duration::from_secs(1));
+        assert_eq!(counts(&fake, 300), [100, 100, 100]);
+        report_all(&fake, [0.2, 0.4, 0.8]);
+        fake.pass(&mut balancer, Duration::from_secs(1));
+        assert_ne!(counts(&fake, 300), [100, 100, 100]);
     }
 
     #[test]
