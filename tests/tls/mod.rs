@@ -7,6 +7,7 @@ mod handshakes;
 mod key_updates;
 mod local;
 mod memory;
+mod picked_authority;
 mod reload;
 mod transport;
 mod who;
