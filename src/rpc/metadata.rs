@@ -215,7 +215,15 @@ impl Metadata {
 
     /// Appends the fields to a header list that is to be sent. What a sender may not set is left out, so received
     /// metadata can be passed on as it is.
+    #[inline]
     pub(crate) fn write_to(&self, out: &mut HeaderList) {
+        // Most calls have none.
+        if self.list.is_some() {
+            self.write_visible_to(out);
+        }
+    }
+
+    fn write_visible_to(&self, out: &mut HeaderList) {
         for field in self.visible().filter(|field| !RECEIVE_ONLY.contains(&field.name)) {
             out.push(field.name, field.value, indexing(&field));
         }

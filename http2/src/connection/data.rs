@@ -146,17 +146,22 @@ impl Connection {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn estimate_path(&mut self, octets: usize, out: &mut WriteBuf) {
         if let Some(bdp) = &mut self.bdp
             && bdp.handle_data(self.now, octets)
         {
-            // Some count a PING as less of a nuisance when something else comes with it; so does grpc-go.
-            if let Some(increment) = self.receive_window.announce(self.receive_window_size) {
-                encode::window_update(out.tail(), StreamId::ZERO, increment);
-            }
-            encode::ping(out.tail(), false, bdp::PING);
+            self.ping_for_estimate(out);
         }
+    }
+
+    #[cold]
+    fn ping_for_estimate(&mut self, out: &mut WriteBuf) {
+        // Some count a PING as less of a nuisance when something else comes with it; so does grpc-go.
+        if let Some(increment) = self.receive_window.announce(self.receive_window_size) {
+            encode::window_update(out.tail(), StreamId::ZERO, increment);
+        }
+        encode::ping(out.tail(), false, bdp::PING);
     }
 
     /// The path holds `estimate` octets: the windows should, too.

@@ -66,7 +66,7 @@ impl ServerCall {
     ///
     /// A message that lies in the frame that ends the stream is borrowed from it; one that the end follows later is
     /// kept until then. A stream that ends without DATA is an empty payload with `end_stream`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn handle_one<'a>(
         &mut self,
         payload: &'a [u8],
