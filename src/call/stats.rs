@@ -5,7 +5,8 @@
 //! [`ChannelBuilder::stats_handler`] and [`ServerBuilder::stats_handler`] take any number of handlers; one type serves
 //! both sides. Without any, calls pay for a look at an empty option.
 //!
-//! It is called on the loops, between their work, and must not block.
+//! It is called on the loops, between their work, or on the thread that makes a call, and must neither block nor panic:
+//! a panic costs the connection on which it happens.
 //!
 //! # What is told, and when
 //!

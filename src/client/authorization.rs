@@ -15,15 +15,20 @@ use crate::net::{LoopHandle, SecurityLevel, clock};
 use crate::rpc::{Code, Metadata, Status};
 
 /// Asks the credentials of a call, if it has any, for what they add to it, and goes on with it by `start`: at once when
-/// they know, else on a loop.
+/// they know, else on a loop. They are not asked for a connection that is known to be too little secure for them.
 pub(super) fn authorize(
     handle: &LoopHandle,
+    security: Option<SecurityLevel>,
     mut call: PendingCall,
     start: impl FnOnce(PendingCall) + Send + 'static,
 ) {
     let Some(SharedCallCredentials(credentials)) = call.credentials.clone() else { return start(call) };
     let target = target(call.method.authority(), call.method.path());
     call.required_security = credentials.required_security();
+    if let Some(found) = security.filter(|found| *found < call.required_security) {
+        let status = insecure(call.required_security, found);
+        return call.fail(status);
+    }
     let asked = catch_unwind(AssertUnwindSafe(|| {
         let mut future = credentials.metadata(&target);
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

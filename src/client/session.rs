@@ -1,8 +1,8 @@
 //! One connection of a client: carries calls, and tells the control plane what becomes of it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use lariat_frame::hpack::HeaderList;
@@ -20,8 +20,8 @@ use super::subchannel::{ConnectionEvent, ConnectionId};
 use crate::call::stats::{CallEvent, ConnectionBegin, MessageSize, WatchedConnection};
 use crate::call::{Carrier, Chosen, CompressedMessage, EncodingId, Link, large_messages};
 use crate::net::{
-    Address, CloseReason, Inbox, LazyTimer, Note, Peer, RestTimer, Session, SessionState, TimerId, Turn,
-    clock,
+    Address, CloseReason, Inbox, LazyTimer, Note, Peer, RestTimer, SecurityLevel, Session, SessionState,
+    TimerId, Turn, clock,
 };
 use crate::rpc::{
     Cardinality, ClientCall, HeadersOutcome, KnownResponse, Message, Metadata, PREFIX_LEN, Status, Violation,
@@ -65,6 +65,8 @@ pub(super) enum Command {
 pub(super) struct ConnectionHandle {
     pub(super) inbox: Inbox<Command>,
     activity: Activity,
+    /// What it protects from, once it is there.
+    security: OnceLock<SecurityLevel>,
 }
 
 /// Whether there are calls somewhere, readable from any thread: 0 while there are, else since when there are none.
@@ -76,7 +78,7 @@ pub(super) struct Activity {
 
 impl ConnectionHandle {
     pub(super) fn new(inbox: Inbox<Command>, now: Instant) -> Self {
-        ConnectionHandle { inbox, activity: Activity::new(now) }
+        ConnectionHandle { inbox, activity: Activity::new(now), security: OnceLock::new() }
     }
 
     /// Sends a call, when its call credentials have said what to add, if it has any. Gives it back if the connection is
@@ -88,7 +90,7 @@ impl ConnectionHandle {
     ) -> Result<(), PendingCall> {
         if call.credentials.is_some() {
             let (this, control) = (Arc::clone(self), control());
-            authorization::authorize(self.inbox.handle(), call, move |call| {
+            authorization::authorize(self.inbox.handle(), self.security.get().copied(), call, move |call| {
                 if let Err(call) = this.send(call) {
                     match control {
                         Some(control) => control.take_back(call),
@@ -462,6 +464,8 @@ impl Session for ClientSession {
     fn handle_open(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, peer: Peer) {
         let note = Note { token: turn.token, slot: INBOX_SLOT };
         let seed = self.control.next_seed();
+        // It is set once.
+        let _ = self.handle.security.set(peer.security_level());
         let begin = ConnectionBegin { is_client: true, peer: &peer };
         let watched = self.control.stats().and_then(|handlers| handlers.begin_connection(&begin));
         self.open = Some(Open {

@@ -175,10 +175,11 @@ fn credentials_do_not_go_over_connections_that_are_less_secure_than_they_require
     assert!(error.contains("privacy and integrity") && error.contains("plaintext"), "{error}");
     for credentials in [ChannelCredentials::plaintext(), ChannelCredentials::local()] {
         let channel = connect_with(&server, credentials);
-        let token = BearerToken::new("secret");
-        let status = sent(&channel, |request| request.with_call_credentials(token)).unwrap_err();
+        let token = Custom::new("token", "secret");
+        let status = sent(&channel, |request| request.with_call_credentials(token.clone())).unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);
         assert!(status.message().contains("require a connection with privacy and integrity"), "{status}");
+        assert_eq!(token.asked.load(Ordering::SeqCst), 0, "they are not even asked");
         // Ones that require nothing do.
         let harmless = Custom { level: SecurityLevel::None, ..Custom::new("harmless", "yes") };
         let sent = sent(&channel, |request| request.with_call_credentials(harmless)).unwrap();

@@ -374,8 +374,11 @@ impl State {
 
 /// What is kept of how an attempt failed.
 fn brief(status: &Status) -> String {
-    let message: String = status.message().chars().take(MAX_BRIEF).collect();
-    format!("{}: {message}", status.code())
+    let message = status.message();
+    match message.char_indices().nth(MAX_BRIEF) {
+        Some((end, _)) => format!("{}: {}...", status.code(), &message[..end]),
+        None => format!("{}: {message}", status.code()),
+    }
 }
 
 /// Rings for the call's next moment.
