@@ -1,39 +1,38 @@
-//! Runs a channel's control plane on a loop: turns the core's actions into connections and resolutions, and publishes
-//! what calls read.
+//! `ControlTask`: runs a channel's core on a loop. It turns the core's actions into connections and resolutions, and
+//! publishes what calls read.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::Waker;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use lariat_http2::Config as Http2Config;
 
-use super::backoff::LONGEST_WAIT;
-use super::call_config::CallConfigs;
-use super::connectivity::ConnectivityState;
-use super::core::{Action, Core};
-use super::dialer::{Dialed, Dialer};
-use super::pending::{Call, PendingCall};
-use super::picker::{Always, CallEnd, Pick, Picker};
-use super::resolver::{Registry, Resolution, ResolutionSender, ResolutionSink, ResolveError, Resolver, Work};
-use super::retry::{AttemptLimits, AttemptedCall, SharedBucket, TokenBucket};
-use super::service_config::RetryThrottling;
-use super::session::{Activity, ClientSession, Command, ConnectionHandle};
-use super::stream_pool::{Refusal, StreamPool};
-use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchEvent, WatchRequest};
-use super::target::{Target, TargetError};
-use super::watch_stream::{WatchKind, WatchMethods, WatchStream};
-use crate::call::stats::StatsHandlers;
-use crate::call::{Link, RareOptions};
+use super::hold::IdleNotice;
+use super::{Control, Input, Lane, Snapshot, Unsent};
+use crate::call::Link;
+use crate::client::backoff::LONGEST_WAIT;
+use crate::client::call_config::CallConfigs;
+use crate::client::connectivity::ConnectivityState;
+use crate::client::core::{Action, Core};
+use crate::client::dialer::{Dialed, Dialer};
+use crate::client::pending::{Call, PendingCall};
+use crate::client::picker::{CallEnd, Pick, Picker};
+use crate::client::resolver::{
+    Registry, Resolution, ResolutionSender, ResolutionSink, ResolveError, Resolver, Work,
+};
+use crate::client::retry::TokenBucket;
+use crate::client::service_config::RetryThrottling;
+use crate::client::session::{ClientSession, Command, ConnectionHandle};
+use crate::client::stream_pool::StreamPool;
+use crate::client::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchRequest};
+use crate::client::target::{Target, TargetError};
+use crate::client::watch_stream::{WatchKind, WatchMethods, WatchStream};
 use crate::credentials::ChannelCredentials;
 use crate::net::{
     Address, Inbox, LazyTimer, LoopHandle, Note, Place, Security, Session, Task, TimerId, Turn, clock,
 };
-use crate::rpc::{Code, Status};
+use crate::rpc::Status;
 
 const INBOX_SLOT: u32 = 0;
 /// The core's timer.
@@ -43,362 +42,8 @@ const WAITING_SLOT: u32 = 2;
 /// The channel may have been idle for long enough.
 const IDLE_SLOT: u32 = 3;
 
-/// What the control plane is told.
-#[derive(Debug)]
-pub(super) enum Input {
-    /// A call that found no connection.
-    Call(PendingCall),
-    Connection(ConnectionId, ConnectionEvent),
-    /// A stream by which a connection's backend is watched.
-    Watched(ConnectionId, WatchEvent),
-    Resolved(Result<Resolution, ResolveError>),
-    Connect,
-    ResetBackoff,
-    /// End all calls and connections.
-    Close,
-    /// Nobody holds the channel any more: end when the last call has.
-    Release,
-    /// The connections that were asked have no calls.
-    AllIdle,
-    /// A server asks for fewer PINGs: keepalive has this time from now on, if that is more.
-    Keepalive(Duration),
-}
-
-/// The channel's shared part: the snapshot that calls read, and the way to the control plane.
-pub(super) struct Control {
-    inbox: Inbox<Input>,
-    /// Calls look at it without a lock; the control plane puts another in its place.
-    snapshot: ArcSwap<Snapshot>,
-    watch: Mutex<Watch>,
-    seeds: AtomicU64,
-    holds: AtomicUsize,
-    /// Calls that are neither waiting here nor with a connection.
-    calls_apart: AtomicUsize,
-    /// When the last of them ended, or a call that was with no connection at all.
-    activity: Activity,
-    limits: AttemptLimits,
-    /// `None` if there are none, which is all that most calls need to know.
-    stats: Option<StatsHandlers>,
-}
-
-/// What a call is sent by.
-#[derive(Clone)]
-struct Snapshot {
-    picker: Arc<dyn Picker>,
-    /// `None` until the name was resolved.
-    configs: Option<CallConfigs>,
-    throttling: Option<RetryThrottling>,
-    bucket: Option<SharedBucket>,
-    /// By [`SubchannelId::index`].
-    connections: Vec<Option<(SubchannelId, Lane)>>,
-}
-
-/// How calls get to a subchannel.
-#[derive(Clone)]
-enum Lane {
-    /// By its one connection.
-    One(Arc<ConnectionHandle>),
-    /// By one of several.
-    Pool(Arc<StreamPool>),
-}
-
-impl Lane {
-    fn send(&self, control: &Arc<Control>, mut call: PendingCall) -> Result<(), Unsent> {
-        match self {
-            Lane::One(connection) => {
-                call.tell_picked();
-                connection.open(call, || Some(Hold::for_call(Arc::clone(control)))).map_err(|mut call| {
-                    call.was_not_sent();
-                    Unsent::NoConnection(call)
-                })
-            }
-            Lane::Pool(pool) => pool.start(call).map_err(|refusal| match refusal {
-                Refusal::Crowded(call) => Unsent::NoStream(call, Arc::clone(pool)),
-                Refusal::Lost(mut call) => {
-                    call.was_not_sent();
-                    Unsent::NoConnection(call)
-                }
-            }),
-        }
-    }
-}
-
-/// A call that has to wait.
-enum Unsent {
-    /// For another picker.
-    NoConnection(PendingCall),
-    /// For a stream of the subchannel that was picked.
-    NoStream(PendingCall, Arc<StreamPool>),
-}
-
-impl Snapshot {
-    fn lane(&self, id: SubchannelId) -> Option<&Lane> {
-        match self.connections.get(id.index()) {
-            Some(Some((other, lane))) if *other == id => Some(lane),
-            _ => None,
-        }
-    }
-}
-
-struct Watch {
-    state: ConnectivityState,
-    wakers: Vec<Waker>,
-}
-
-impl Control {
-    pub(super) fn new(
-        home: LoopHandle,
-        seed: u64,
-        limits: AttemptLimits,
-        stats: Option<StatsHandlers>,
-    ) -> Self {
-        Control {
-            inbox: Inbox::new(home),
-            snapshot: ArcSwap::from_pointee(Snapshot {
-                picker: Arc::new(Always(Pick::Queue)),
-                configs: None,
-                throttling: None,
-                bucket: None,
-                connections: Vec::new(),
-            }),
-            watch: Mutex::new(Watch { state: ConnectivityState::Idle, wakers: Vec::new() }),
-            seeds: AtomicU64::new(seed),
-            holds: AtomicUsize::new(0),
-            calls_apart: AtomicUsize::new(0),
-            activity: Activity::new(clock::now()),
-            limits,
-            stats,
-        }
-    }
-
-    /// Who wants to know of calls and connections.
-    pub(super) fn stats(&self) -> Option<&StatsHandlers> {
-        self.stats.as_ref()
-    }
-
-    /// A copy of the snapshot, to put another in its place. The control plane alone does that, so nothing is lost in
-    /// between.
-    fn snapshot(&self) -> Snapshot {
-        Snapshot::clone(&self.snapshot.load())
-    }
-
-    /// The loop of the control plane.
-    pub(super) fn home(&self) -> &LoopHandle {
-        self.inbox.handle()
-    }
-
-    /// Sends a call where the picker says, or has it wait for the control plane.
-    pub(super) fn start(self: &Arc<Self>, call: PendingCall) {
-        match self.try_start(call) {
-            Ok(()) => {}
-            Err(Unsent::NoConnection(call) | Unsent::NoStream(call, _)) => self.take_back(call),
-        }
-    }
-
-    /// Sends a call where the picker says. Gives it back if it has to wait.
-    fn try_start(self: &Arc<Self>, mut call: PendingCall) -> Result<(), Unsent> {
-        let snapshot = self.snapshot.load();
-        if let Some(configs) = &snapshot.configs
-            && !call.is_configured()
-        {
-            let policy = match call.configure(configs) {
-                Ok(policy) => policy.filter(|_| self.limits.max_attempts > 1),
-                Err(status) => {
-                    self.activity.idle(clock::now());
-                    call.fail(of_control_plane(status));
-                    return Ok(());
-                }
-            };
-            // A call without a policy counts where those are throttled that have one.
-            if policy.is_some() || snapshot.bucket.is_some() {
-                let bucket = snapshot.bucket.clone();
-                AttemptedCall::start(self, call, policy, self.limits, bucket);
-                return Ok(());
-            }
-        }
-        if let Some(handlers) = &self.stats
-            && snapshot.configs.is_some()
-        {
-            call.begin(handlers);
-        }
-        let route = match snapshot.picker.pick(&call.pick_info()) {
-            Pick::Send(route) => route,
-            Pick::Queue => {
-                call.delay();
-                return Err(Unsent::NoConnection(call));
-            }
-            Pick::Fail(_) if call.wait_for_ready => {
-                call.delay();
-                return Err(Unsent::NoConnection(call));
-            }
-            pick @ (Pick::Fail(_) | Pick::Drop(_)) => {
-                self.activity.idle(clock::now());
-                if matches!(pick, Pick::Drop(_)) {
-                    call.receiver.handle_drop();
-                }
-                let (Pick::Fail(status) | Pick::Drop(status)) = pick else { return Ok(()) };
-                call.fail(of_control_plane(status));
-                return Ok(());
-            }
-        };
-        if route.asks_to_connect() {
-            self.tell(Input::Connect);
-        }
-        let id = route.subchannel();
-        call.take_route(route);
-        let Some(lane) = snapshot.lane(id) else {
-            call.was_not_sent();
-            return Err(Unsent::NoConnection(call));
-        };
-        match call.credentials {
-            None => lane.send(self, call),
-            Some(_) => {
-                // They are not ours, and may lead back to here.
-                let lane = lane.clone();
-                drop(snapshot);
-                lane.send(self, call)
-            }
-        }
-    }
-
-    /// A call needs another connection than the one it was given.
-    pub(super) fn take_back(&self, mut call: PendingCall) {
-        call.was_not_sent();
-        if call.is_bound {
-            return call.fail(Status::unavailable("the connection was lost"));
-        }
-        if let Err(Input::Call(call)) = self.inbox.send(Input::Call(call)) {
-            call.fail(Status::cancelled("the channel is closed"));
-        }
-    }
-
-    pub(super) fn connection_event(&self, id: ConnectionId, event: ConnectionEvent) {
-        self.tell(Input::Connection(id, event));
-    }
-
-    /// Tells the control plane something that means nothing once the channel is closed.
-    pub(super) fn tell(&self, input: Input) {
-        let _ = self.inbox.send(input);
-    }
-
-    /// How much of a call's requests is kept to be sent again.
-    pub(super) fn retry_buffer(&self, options: Option<&RareOptions>) -> usize {
-        options.and_then(|rare| rare.retry_buffer_size).unwrap_or(self.limits.buffer)
-    }
-
-    pub(super) fn next_seed(&self) -> u64 {
-        // The golden ratio's odd multiple: seeds differ in many bits.
-        self.seeds.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
-    }
-
-    pub(super) fn state(&self) -> ConnectivityState {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner).state
-    }
-
-    /// The state if it is another than `known`; otherwise the waker is kept until it changes.
-    pub(super) fn poll_state(&self, known: ConnectivityState, waker: &Waker) -> Option<ConnectivityState> {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        if watch.state != known {
-            return Some(watch.state);
-        }
-        if !watch.wakers.iter().any(|other| other.will_wake(waker)) {
-            watch.wakers.push(waker.clone());
-        }
-        None
-    }
-
-    fn set_state(&self, state: ConnectivityState) {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        if watch.state != state {
-            watch.state = state;
-            let wakers = std::mem::take(&mut watch.wakers);
-            drop(watch);
-            wakers.into_iter().for_each(Waker::wake);
-        }
-    }
-}
-
-impl fmt::Debug for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").field("state", &self.state()).finish_non_exhaustive()
-    }
-}
-
-/// Keeps the control plane running: the handles of a channel have one, and each call that is neither waiting there nor
-/// with a connection, such as one between its attempts.
-pub(super) struct Hold {
-    control: Arc<Control>,
-    is_call: bool,
-}
-
-impl Hold {
-    /// For the handles of a channel.
-    pub(super) fn new(control: Arc<Control>) -> Self {
-        control.holds.fetch_add(1, Ordering::Relaxed);
-        Hold { control, is_call: false }
-    }
-
-    /// For a call, during which the channel is not idle.
-    pub(super) fn for_call(control: Arc<Control>) -> Self {
-        control.holds.fetch_add(1, Ordering::Relaxed);
-        control.calls_apart.fetch_add(1, Ordering::Relaxed);
-        Hold { control, is_call: true }
-    }
-}
-
-impl Deref for Hold {
-    type Target = Arc<Control>;
-
-    fn deref(&self) -> &Arc<Control> {
-        &self.control
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if self.is_call {
-            self.activity.idle(clock::now());
-            self.calls_apart.fetch_sub(1, Ordering::Release);
-        }
-        if self.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.tell(Input::Release);
-        }
-    }
-}
-
-/// Is with the connections that are asked whether they have calls, each until it has none. The last drop tells.
-#[derive(Debug)]
-pub(super) struct IdleNotice(Weak<Control>);
-
-impl Drop for IdleNotice {
-    fn drop(&mut self) {
-        if let Some(control) = self.0.upgrade() {
-            control.tell(Input::AllIdle);
-        }
-    }
-}
-
-/// A status that a picker or a call config gave. Those that say something of the call itself would be taken for the
-/// server's answer (gRFC A54).
-fn of_control_plane(status: Status) -> Status {
-    match status.code() {
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::OutOfRange
-        | Code::DataLoss => Status::internal(format!(
-            "the control plane gave a code that only servers may give, {}: {}",
-            status.code().name(),
-            status.message()
-        )),
-        _ => status,
-    }
-}
-
 /// A resolver, and the channel's ear for it, which is gone when the resolver is.
-pub(super) struct HeardResolver {
+pub(in crate::client) struct HeardResolver {
     resolver: Box<dyn Resolver>,
     ear: Arc<Ear>,
 }
@@ -416,24 +61,24 @@ impl ResolutionSink for Sink {
 }
 
 /// What a channel's connections and resolutions are made with.
-pub(super) struct Plan {
-    pub(super) target: Target,
+pub(in crate::client) struct Plan {
+    pub(in crate::client) target: Target,
     /// What is resolved: the target, or the proxy that leads to it.
-    pub(super) resolved: Target,
-    pub(super) registry: Registry,
-    pub(super) http2: Arc<Http2Config>,
-    pub(super) credentials: ChannelCredentials,
+    pub(in crate::client) resolved: Target,
+    pub(in crate::client) registry: Registry,
+    pub(in crate::client) http2: Arc<Http2Config>,
+    pub(in crate::client) credentials: ChannelCredentials,
     /// The `:authority` of calls, which is whom a server has to be unless the credentials say otherwise.
-    pub(super) authority: Arc<str>,
-    pub(super) place: Place,
-    pub(super) idle_timeout: Option<Duration>,
-    pub(super) watches: WatchMethods,
+    pub(in crate::client) authority: Arc<str>,
+    pub(in crate::client) place: Place,
+    pub(in crate::client) idle_timeout: Option<Duration>,
+    pub(in crate::client) watches: WatchMethods,
     /// Makes the connections, if the engine does not.
-    pub(super) dialer: Option<Arc<dyn Dialer>>,
+    pub(in crate::client) dialer: Option<Arc<dyn Dialer>>,
 }
 
 /// The task that runs a [`Core`].
-pub(super) struct ControlTask {
+pub(in crate::client) struct ControlTask {
     control: Arc<Control>,
     core: Core,
     plan: Plan,
@@ -459,7 +104,7 @@ pub(super) struct ControlTask {
 }
 
 impl ControlTask {
-    pub(super) fn new(control: Arc<Control>, core: Core, plan: Plan, now: Instant) -> Self {
+    pub(in crate::client) fn new(control: Arc<Control>, core: Core, plan: Plan, now: Instant) -> Self {
         ControlTask {
             control,
             core,
@@ -481,7 +126,7 @@ impl ControlTask {
     }
 
     /// A resolver for a target, whose results go to the control plane.
-    pub(super) fn resolver(
+    pub(in crate::client) fn resolver(
         control: &Arc<Control>,
         registry: &Registry,
         target: &Target,
@@ -541,7 +186,7 @@ impl ControlTask {
             return;
         }
         (self.is_asking, self.is_stirred) = (true, false);
-        let notice = Arc::new(IdleNotice(Arc::downgrade(&self.control)));
+        let notice = Arc::new(IdleNotice::new(&self.control));
         for connection in &self.all {
             // One that is still being made has had no calls.
             if connection.inbox.is_open() {
