@@ -55,6 +55,7 @@ pub mod backoff;
 pub mod balancer;
 pub mod call_config;
 mod channel;
+mod connection_handle;
 pub mod connectivity;
 mod control;
 mod core;

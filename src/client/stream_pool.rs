@@ -9,9 +9,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
+use super::connection_handle::ConnectionHandle;
 use super::control::{Control, Hold};
 use super::pending::PendingCall;
-use super::session::ConnectionHandle;
 use super::subchannel::ConnectionId;
 use crate::rpc::Status;
 

@@ -16,13 +16,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::call_config::CallConfigs;
+use super::connection_handle::{Activity, ConnectionHandle};
 use super::connectivity::ConnectivityState;
 use super::pending::PendingCall;
 use super::picker::{Always, Pick, Picker};
 use super::resolver::{Resolution, ResolveError};
 use super::retry::{AttemptLimits, AttemptedCall, SharedBucket};
 use super::service_config::RetryThrottling;
-use super::session::{Activity, ConnectionHandle};
 use super::stream_pool::{Refusal, StreamPool};
 use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchEvent};
 use crate::call::RareOptions;

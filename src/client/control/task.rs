@@ -13,6 +13,7 @@ use super::{Control, Input, Lane, Snapshot, Unsent};
 use crate::call::Link;
 use crate::client::backoff::LONGEST_WAIT;
 use crate::client::call_config::CallConfigs;
+use crate::client::connection_handle::{Command, ConnectionHandle};
 use crate::client::connectivity::ConnectivityState;
 use crate::client::core::{Action, Core};
 use crate::client::dialer::{Dialed, Dialer};
@@ -23,7 +24,7 @@ use crate::client::resolver::{
 };
 use crate::client::retry::TokenBucket;
 use crate::client::service_config::RetryThrottling;
-use crate::client::session::{ClientSession, Command, ConnectionHandle};
+use crate::client::session::ClientSession;
 use crate::client::stream_pool::StreamPool;
 use crate::client::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchRequest};
 use crate::client::target::{Target, TargetError};
