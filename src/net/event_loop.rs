@@ -651,7 +651,7 @@ impl EventLoop {
     fn move_tables(&mut self) {
         self.parts.entries = std::mem::take(&mut self.parts.entries).into_iter().collect();
         self.parts.timers.shrink();
-        self.mailbox.move_channel();
+        self.mailbox.move_queues();
         self.again = self.again.as_slice().to_vec();
         self.touched = self.touched.as_slice().to_vec();
         allocator::keep_chunks_in_front();

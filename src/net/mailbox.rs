@@ -309,12 +309,17 @@ impl Mailbox {
         })
     }
 
-    /// Has the channel put the next messages into new memory.
-    pub(super) fn move_channel(&self) {
-        /// It allocates room for so many at a time, and keeps the last.
+    /// Has the queues of messages and notes put the next ones into new memory.
+    pub(super) fn move_queues(&self) {
+        /// The channel allocates room for so many at a time, and keeps the last.
         const BLOCK: usize = 31;
         let handle = LoopHandle { shared: Arc::clone(&self.shared) };
         (0..BLOCK).for_each(|_| handle.post(Message::Nothing));
+        with_local(|local| {
+            if let Some(local) = local {
+                local.notes = local.notes.iter().copied().collect();
+            }
+        });
     }
 
     /// Marks this thread as the loop's, until the guard is dropped. `None` if a loop already runs on this thread.

@@ -77,10 +77,10 @@ async fn unary(clients: &[GreeterClient], in_flight: usize, calls: usize, size: 
     }
     let left = Cell::new(calls);
     let run = RefCell::new(Run::start("unary", calls));
-    let mut lanes: FuturesUnordered<_> = clients
-        .iter()
-        .flat_map(|client| std::iter::repeat_n(client, in_flight))
-        .map(|client| async {
+    let lane = |client: &GreeterClient| {
+        let client = client.clone();
+        async {
+            let client = client;
             while left.get() > 0 {
                 left.set(left.get() - 1);
                 let started = Instant::now();
@@ -89,10 +89,17 @@ async fn unary(clients: &[GreeterClient], in_flight: usize, calls: usize, size: 
                 run.borrow_mut().took(started.elapsed(), reply.message().message.len());
             }
             Ok::<(), Status>(())
-        })
-        .collect();
-    while let Some(lane) = lanes.next().await {
-        lane?;
+        }
+    };
+    if let ([client], 1) = (clients, in_flight) {
+        // `FuturesUnordered` has itself polled once more whenever it has polled all that it holds.
+        lane(client).await?;
+    } else {
+        let lanes = clients.iter().flat_map(|client| std::iter::repeat_n(client, in_flight));
+        let mut lanes: FuturesUnordered<_> = lanes.map(lane).collect();
+        while let Some(lane) = lanes.next().await {
+            lane?;
+        }
     }
     run.borrow_mut().report();
     Ok(())
