@@ -673,8 +673,16 @@ impl OutboundStream {
         self.lock().headers_sent
     }
 
-    pub(crate) fn take_trailers(&self) -> Metadata {
-        std::mem::take(&mut self.lock().trailers)
+    /// What a handler's result and the trailers that it has set are together.
+    pub(crate) fn outcome(&self, result: Result<(), Status>) -> Result<Metadata, Status> {
+        let trailers = std::mem::take(&mut self.lock().trailers);
+        match result {
+            Ok(()) => Ok(trailers),
+            Err(mut status) => {
+                status.metadata_mut().merge(&trailers);
+                Err(status)
+            }
+        }
     }
 
     /// Moves messages into the connection as far as it has capacity for the stream. With `end_stream`, END_STREAM goes

@@ -85,16 +85,8 @@ fn go_on(mut call: PendingCall, result: Result<Metadata, Status>, start: impl Fn
 /// A status that only servers give must not come from a client's own machinery (gRFC A54).
 fn restrict(status: Status) -> Status {
     match status.code() {
-        Code::Ok
-        | Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::OutOfRange
-        | Code::DataLoss => Status::internal(format!(
-            "the call credentials failed with a status that only servers give: {}: {}",
-            status.code(),
+        code if code == Code::Ok || code.is_for_servers() => Status::internal(format!(
+            "the call credentials failed with a status that only servers give: {code}: {}",
             status.message()
         )),
         _ => status,

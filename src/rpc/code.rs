@@ -105,6 +105,21 @@ impl Code {
         }
     }
 
+    /// Whether a failure with this code says something of the call itself: it may come from a server alone, as of a
+    /// client's own machinery it would be taken for the server's answer (gRFC A54).
+    pub(crate) fn is_for_servers(self) -> bool {
+        matches!(
+            self,
+            Code::InvalidArgument
+                | Code::NotFound
+                | Code::AlreadyExists
+                | Code::FailedPrecondition
+                | Code::Aborted
+                | Code::OutOfRange
+                | Code::DataLoss
+        )
+    }
+
     /// The name in gRPC's documents and service configs, as `DEADLINE_EXCEEDED`.
     pub fn name(self) -> &'static str {
         match self {

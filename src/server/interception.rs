@@ -12,7 +12,7 @@ use crate::call::interceptor::{
     BoxFuture, Chain, EncodedMessage, Endpoint, Ends, Interceptor, MessageReceiver, MessageSender, Messages,
     Next, Octets, ReceivedOnce, SentOnce, serve,
 };
-use crate::call::{Inbound, MethodKind, Outbound, OutboundStream, Request, Response};
+use crate::call::{Inbound, MethodKind, Outbound, Request, Response};
 use crate::rpc::{Codec, Metadata, Status};
 
 /// A service with an interceptor around its calls; see [`Service::with_interceptor`].
@@ -240,7 +240,7 @@ where
             let stream = Arc::clone(outbound.stream());
             let ends = Ends { requests: None, responses: Some((Arc::clone(&stream), responses)) };
             let result = serve(handle(request.map(|()| message), outbound), ends).await;
-            with_trailers(&stream, result)
+            stream.outcome(result)
         })
     }))
 }
@@ -292,20 +292,7 @@ where
                 requests: Some((inbound.stream().clone(), requests)),
                 responses: Some((Arc::clone(&stream), responses)),
             };
-            let result = serve(handle(inbound, outbound), ends).await;
-            with_trailers(&stream, result)
+            stream.outcome(serve(handle(inbound, outbound), ends).await)
         })
     }))
-}
-
-/// The outcome of a handler with the trailers it has set.
-fn with_trailers(stream: &OutboundStream, result: Result<(), Status>) -> Result<Metadata, Status> {
-    let trailers = stream.take_trailers();
-    match result {
-        Ok(()) => Ok(trailers),
-        Err(mut status) => {
-            status.metadata_mut().merge(&trailers);
-            Err(status)
-        }
-    }
 }

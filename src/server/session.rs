@@ -741,14 +741,7 @@ impl Open {
         }
         let Some(result) = call.ended.take() else { return };
         let mut responder = call.responder(&mut self.http2, &self.shared, out);
-        let trailers = outbound.take_trailers();
-        let result = match result {
-            Ok(()) => Ok(trailers),
-            Err(mut status) => {
-                status.metadata_mut().merge(&trailers);
-                Err(status)
-            }
-        };
+        let result = outbound.outcome(result);
         match (outbound.headers_sent(), &result) {
             (false, Err(status)) => responder.fail(status),
             (false, Ok(_)) => {

@@ -28,7 +28,7 @@ use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchEvent}
 use crate::call::RareOptions;
 use crate::call::stats::StatsHandlers;
 use crate::net::{Inbox, LoopHandle, clock};
-use crate::rpc::{Code, Status};
+use crate::rpc::Status;
 
 /// What the control plane is told.
 #[derive(Debug)]
@@ -315,15 +315,9 @@ impl fmt::Debug for Control {
 /// server's answer (gRFC A54).
 fn of_control_plane(status: Status) -> Status {
     match status.code() {
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::OutOfRange
-        | Code::DataLoss => Status::internal(format!(
+        code if code.is_for_servers() => Status::internal(format!(
             "the control plane gave a code that only servers may give, {}: {}",
-            status.code().name(),
+            code.name(),
             status.message()
         )),
         _ => status,
