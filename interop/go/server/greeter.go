@@ -24,7 +24,7 @@ type greeter struct {
 }
 
 func (g *greeter) SayHello(ctx context.Context, request *helloworld.HelloRequest) (*helloworld.HelloReply, error) {
-	defer g.watch(ctx)()
+	defer g.watch(ctx)
 	header, trailer := echoes(ctx)
 	if err := errors.Join(grpc.SetHeader(ctx, header), grpc.SetTrailer(ctx, trailer)); err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (g *greeter) SayHello(ctx context.Context, request *helloworld.HelloRequest
 }
 
 func (g *greeter) SayHelloStreamReply(request *helloworld.HelloRequest, stream grpc.ServerStreamingServer[helloworld.HelloReply]) error {
-	defer g.watch(stream.Context())()
+	defer g.watch(stream.Context())
 	header, trailer := echoes(stream.Context())
 	stream.SetTrailer(trailer)
 	if err := stream.SendHeader(header); err != nil {
@@ -61,7 +61,7 @@ func (g *greeter) SayHelloStreamReply(request *helloworld.HelloRequest, stream g
 }
 
 func (g *greeter) SayHelloBidiStream(stream grpc.BidiStreamingServer[helloworld.HelloRequest, helloworld.HelloReply]) error {
-	defer g.watch(stream.Context())()
+	defer g.watch(stream.Context())
 	header, trailer := echoes(stream.Context())
 	stream.SetTrailer(trailer)
 	if err := stream.SendHeader(header); err != nil {
@@ -85,14 +85,15 @@ func (g *greeter) SayHelloBidiStream(stream grpc.BidiStreamingServer[helloworld.
 	}
 }
 
-// watch notes the call's x-watch key if the call is cancelled before the returned function is called.
-func (g *greeter) watch(ctx context.Context) func() bool {
+// watch notes the x-watch key of a call that was cancelled before its handler ended, which is when this runs.
+func (g *greeter) watch(ctx context.Context) {
+	if ctx.Err() == nil {
+		return
+	}
 	received, _ := metadata.FromIncomingContext(ctx)
-	return context.AfterFunc(ctx, func() {
-		for _, key := range received.Get("x-watch") {
-			g.cancelled.Store(key, true)
-		}
-	})
+	for _, key := range received.Get("x-watch") {
+		g.cancelled.Store(key, true)
+	}
 }
 
 // greet applies the rules that are the same for all three methods.
