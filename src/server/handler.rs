@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::interception::{self, Intercepted};
+use super::endpoint;
+use super::interception::Intercepted;
 use super::invocation::{Invocation, Invoke, Start, Started};
 use super::responder::Responder;
 use crate::call::interceptor::{Endpoint, Interceptor};
@@ -49,7 +50,7 @@ impl Handler {
         Fut: Future<Output = Result<Response<Resp>, Status>> + Send + 'static,
     {
         let serve = Arc::new(serve);
-        let endpoint = interception::unary::<C, _, _, _, _>(Arc::clone(&serve));
+        let endpoint = endpoint::unary::<C, _, _, _, _>(Arc::clone(&serve));
         let start = move |start: Start<'_>, _: &mut Started| {
             let message = <C as Codec<Req>>::decode(start.message)?;
             Ok(serve(Request::received(message, start.context)))
@@ -69,7 +70,7 @@ impl Handler {
         Fut: Future<Output = Result<(), Status>> + Send + 'static,
     {
         let serve = Arc::new(serve);
-        let endpoint = interception::server_streaming::<C, _, _, _, _>(Arc::clone(&serve));
+        let endpoint = endpoint::server_streaming::<C, _, _, _, _>(Arc::clone(&serve));
         let start = move |start: Start<'_>, started: &mut Started| {
             let outbound = start.outbound::<C, Resp>();
             let message = <C as Codec<Req>>::decode(start.message)?;
@@ -95,7 +96,7 @@ impl Handler {
         Fut: Future<Output = Result<Response<Resp>, Status>> + Send + 'static,
     {
         let serve = Arc::new(serve);
-        let endpoint = interception::client_streaming::<C, _, _, _, _>(Arc::clone(&serve));
+        let endpoint = endpoint::client_streaming::<C, _, _, _, _>(Arc::clone(&serve));
         let start = move |start: Start<'_>, started: &mut Started| {
             let inbound = Inbound::new::<C>(Some(start.link.clone()), Some(start.context));
             started.inbound = Some(inbound.stream().clone());
@@ -120,7 +121,7 @@ impl Handler {
         Fut: Future<Output = Result<(), Status>> + Send + 'static,
     {
         let serve = Arc::new(serve);
-        let endpoint = interception::bidi_streaming::<C, _, _, _, _>(Arc::clone(&serve));
+        let endpoint = endpoint::bidi_streaming::<C, _, _, _, _>(Arc::clone(&serve));
         let start = move |start: Start<'_>, started: &mut Started| {
             let outbound = start.outbound::<C, Resp>();
             let inbound = Inbound::new::<C>(Some(start.link.clone()), Some(start.context));

@@ -45,6 +45,7 @@
 
 mod builder;
 mod calls;
+mod endpoint;
 mod handler;
 mod interception;
 mod invocation;
