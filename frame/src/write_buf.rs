@@ -101,7 +101,18 @@ impl WriteBuf {
     }
 
     /// Takes `n` octets from the front: they have been written. More than there are means all.
-    pub fn advance(&mut self, mut n: usize) {
+    #[inline]
+    pub fn advance(&mut self, n: usize) {
+        if n >= self.len() && self.chained.is_empty() {
+            // What most writes take.
+            self.small.clear();
+            self.written = 0;
+        } else {
+            self.advance_within(n);
+        }
+    }
+
+    fn advance_within(&mut self, mut n: usize) {
         while let Some(next) = self.chained.front_mut() {
             let before = next.at - self.written;
             if n < before {

@@ -207,6 +207,9 @@ impl Connection {
                 return (taken, event);
             }
         }
+        if taken == input.len() {
+            return (taken, None);
+        }
         self.handle_other_input(input, taken, out)
     }
 
@@ -286,10 +289,11 @@ impl Connection {
     /// Everything that was appended to the output has been written to the socket.
     #[inline]
     pub fn handle_flushed(&mut self) {
-        self.replies = 0;
         self.unsent = 0;
         self.holds_input = false;
-        self.timers.clear(Timer::UnreadReplies);
+        if std::mem::take(&mut self.replies) > 0 {
+            self.timers.clear(Timer::UnreadReplies);
+        }
     }
 
     /// Whether [`poll_event`](Connection::poll_event) or [`poll_output`](Connection::poll_output) have something to do

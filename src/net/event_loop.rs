@@ -210,8 +210,12 @@ impl EventLoop {
             return;
         }
         self.handle_events();
-        self.handle_timers();
-        self.handle_messages(thread);
+        if self.parts.timers.is_due(self.parts.now) {
+            self.handle_timers();
+        }
+        if self.mailbox.has_messages() {
+            self.handle_messages(thread);
+        }
         self.handle_notes(thread);
         if !thread.is_main_woken() {
             self.finish_touched();
@@ -432,7 +436,14 @@ impl EventLoop {
         }
     }
 
+    #[inline]
     fn handle_notes(&mut self, thread: &EnteredThread) {
+        if thread.has_notes() {
+            self.take_notes(thread);
+        }
+    }
+
+    fn take_notes(&mut self, thread: &EnteredThread) {
         for _ in 0..MESSAGES_PER_TURN {
             let Some(note) = thread.take_note() else { return };
             self.handle_note(note);
@@ -457,9 +468,6 @@ impl EventLoop {
     }
 
     fn handle_messages(&mut self, thread: &EnteredThread) {
-        if !self.mailbox.has_messages() {
-            return;
-        }
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = self.mailbox.receive() else { return };
             self.parts.handle.counters().messages.add(1);
@@ -561,10 +569,14 @@ impl EventLoop {
     }
 
     /// Collects and writes the output of each connection that was touched.
+    #[inline]
     fn finish_touched(&mut self) {
-        if self.touched.is_empty() {
-            return;
+        if !self.touched.is_empty() {
+            self.finish_all();
         }
+    }
+
+    fn finish_all(&mut self) {
         let mut touched = std::mem::take(&mut self.touched);
         for token in touched.drain(..) {
             let Some((connection, mut turn)) = self.parts.connection(token) else { continue };

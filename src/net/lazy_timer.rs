@@ -23,9 +23,14 @@ impl LazyTimer {
     #[inline]
     pub(crate) fn arm(&mut self, turn: &mut Turn<'_>, time: Instant) {
         if self.armed.is_none_or(|(armed, _)| time < armed) {
-            self.cancel(turn);
-            self.armed = Some((time, turn.set_timer(time, self.slot)));
+            self.set(turn, time);
         }
+    }
+
+    #[cold]
+    fn set(&mut self, turn: &mut Turn<'_>, time: Instant) {
+        self.cancel(turn);
+        self.armed = Some((time, turn.set_timer(time, self.slot)));
     }
 
     /// Sees to it that the timer fires once `time` has passed or before.

@@ -113,13 +113,17 @@ impl<T> Timers<T> {
         if self.entries.is_empty() { None } else { self.due }
     }
 
-    /// Takes one timer whose time has come at `now`, or `None` when no more are due.
+    /// Whether [`expire`](Timers::expire) has something to do.
     #[inline]
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<T> {
-        if self.due.is_none_or(|due| now < due) { None } else { self.take_expired(now) }
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
     }
 
-    fn take_expired(&mut self, now: Instant) -> Option<T> {
+    /// Takes one timer whose time has come at `now`, or `None` when no more are due.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<T> {
+        if !self.is_due(now) {
+            return None;
+        }
         let now_tick = now.saturating_duration_since(self.start).as_millis() as u64;
         loop {
             let level = (0..LEVELS)
