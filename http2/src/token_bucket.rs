@@ -31,7 +31,10 @@ impl TokenBucket {
     /// Puts tokens back that were earned otherwise than by time.
     #[inline]
     pub(crate) fn earn(&mut self, tokens: u32) {
-        self.tokens = self.tokens.saturating_add(tokens).min(self.rate.burst);
+        // A full bucket, as most are, isn't written to.
+        if self.tokens < self.rate.burst {
+            self.tokens = self.tokens.saturating_add(tokens).min(self.rate.burst);
+        }
     }
 
     fn refill(&mut self, now: Instant) {

@@ -75,14 +75,12 @@ impl CancellationToken {
         listeners.calls.push(Arc::downgrade(call));
     }
 
-    /// Whether nobody else holds the token, so that the next call may have it.
-    pub(crate) fn is_unshared(&mut self) -> bool {
+    /// Whether the next call may have the token: nobody else holds it, and nobody has ever waited for it, whose waker
+    /// would be left in it.
+    pub(crate) fn is_unused(&mut self) -> bool {
         Arc::get_mut(&mut self.state).is_some_and(|state| {
-            // Whoever waited is gone; its wakers must not gather over the calls that have the token next.
             let listeners = state.listeners.get_mut().unwrap_or_else(PoisonError::into_inner);
-            listeners.wakers.clear();
-            listeners.calls.clear();
-            !*state.cancelled.get_mut()
+            listeners.wakers.is_empty() && listeners.calls.is_empty() && !*state.cancelled.get_mut()
         })
     }
 

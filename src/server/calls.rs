@@ -96,7 +96,7 @@ impl Place {
         deadline: Option<Instant>,
     ) -> Arc<Received> {
         if let Some(received) = self.received.as_mut().and_then(Arc::get_mut)
-            && received.cancellation.is_unshared()
+            && received.cancellation.is_unused()
         {
             received.deadline = deadline;
         } else {

@@ -42,10 +42,10 @@ pub(super) struct Responder<'a> {
 
 impl Responder<'_> {
     /// Writes a whole response, or the status of a call that has none.
-    pub(super) fn respond<C: Codec<T>, T>(&mut self, result: Result<Response<T>, Status>) {
-        let mut response = match result {
+    pub(super) fn respond<C: Codec<T>, T>(&mut self, mut result: Result<Response<T>, Status>) {
+        let response = match &mut result {
             Ok(response) => response,
-            Err(status) => return self.fail(&status),
+            Err(status) => return self.fail(status),
         };
         let choice = response.take_compression();
         if self.compression.response.is_some() || choice.is_some() {
@@ -56,8 +56,8 @@ impl Responder<'_> {
                 Err(status) => return self.fail(&status),
             }
         }
-        let (message, metadata, trailers) = response.into_parts();
-        let size = C::encoded_len(&message);
+        let (message, metadata, trailers) = (response.message(), response.metadata(), response.trailers());
+        let size = C::encoded_len(message);
         let length = match check_send_len(size, self.max_send_message_size) {
             Ok(length) => length,
             Err(status) => return self.fail(&status),
@@ -66,7 +66,7 @@ impl Responder<'_> {
         let mut append = |out: &mut Vec<u8>| {
             let (start, end) = (out.len(), out.len() + framed);
             out.extend_from_slice(&message_prefix(length));
-            let encoded = catch_unwind(AssertUnwindSafe(|| C::encode(&message, out)));
+            let encoded = catch_unwind(AssertUnwindSafe(|| C::encode(message, out)));
             if encoded.is_err() || out.len() != end {
                 out.resize(end, 0);
                 out[start] = BROKEN;
@@ -83,7 +83,7 @@ impl Responder<'_> {
                 return;
             }
         }
-        if !self.send_head(&metadata, None) {
+        if !self.send_head(metadata, None) {
             return;
         }
         let in_place =
@@ -95,7 +95,7 @@ impl Responder<'_> {
             let _ = self.http2.send_data(self.key, buffer.into(), false, self.out);
         }
         self.tell_message(MessageSize::plain(size));
-        self.send_trailers(&Ok(trailers));
+        self.send_trailers(Ok(trailers));
     }
 
     /// What compresses a response for which the handler has said this.
@@ -107,28 +107,28 @@ impl Responder<'_> {
 
     /// Writes a whole response whose head names an encoding.
     #[cold]
-    fn respond_encoded<C: Codec<T>, T>(&mut self, response: Response<T>, id: EncodingId, compress: bool) {
-        let (message, metadata, trailers) = response.into_parts();
+    fn respond_encoded<C: Codec<T>, T>(&mut self, response: &Response<T>, id: EncodingId, compress: bool) {
+        let (message, metadata, trailers) = (response.message(), response.metadata(), response.trailers());
         let limit = self.max_send_message_size;
         let mut size = 0;
         let framed = catch_unwind(AssertUnwindSafe(|| {
             let mut octets = Vec::new();
-            size = C::encoded_len(&message);
+            size = C::encoded_len(message);
             if !compress || size == 0 {
-                return frame_message::<C, T>(&message, limit, &mut octets).map(|()| octets);
+                return frame_message::<C, T>(message, limit, &mut octets).map(|()| octets);
             }
-            C::encode(&message, &mut octets);
+            C::encode(message, &mut octets);
             self.encodings.frame(id, &octets, limit)
         }));
         let panicked = |_| Err(Status::internal("the codec panicked while it encoded a message"));
         match framed.unwrap_or_else(panicked) {
             Ok(framed) => {
-                if self.send_head(&metadata, Some(id)) {
+                if self.send_head(metadata, Some(id)) {
                     let size = MessageSize::new(Some(size), framed.len().saturating_sub(PREFIX_LEN));
                     // An error means that the stream is gone, of which the session has an event.
                     let _ = self.http2.send_data(self.key, framed.into(), false, self.out);
                     self.tell_message(size);
-                    self.send_trailers(&Ok(trailers));
+                    self.send_trailers(Ok(trailers));
                 }
             }
             Err(status) => self.fail(&status),
@@ -170,7 +170,7 @@ impl Responder<'_> {
     }
 
     /// Writes the trailers, behind everything sent before.
-    pub(super) fn send_trailers(&mut self, result: &Result<Metadata, Status>) {
+    pub(super) fn send_trailers(&mut self, result: Result<&Metadata, &Status>) {
         let sent = match result {
             Ok(metadata) if metadata.is_empty() => self.send_block(HeaderBlock::from(self.ok), true, None),
             Ok(metadata) => {
@@ -185,7 +185,7 @@ impl Responder<'_> {
             }
         };
         if sent {
-            self.tell_end(result.as_ref());
+            self.tell_end(result);
         }
     }
 

@@ -578,8 +578,28 @@ impl Open {
         end_stream: bool,
     ) {
         let Some(call) = self.calls.get_mut(index) else { return };
+        match call.grammar.take_only(payload, end_stream) {
+            // The handler starts on the octets where they were read.
+            Some(only) => {
+                let message = Message { compressed: false, payload: Payload::Borrowed(only) };
+                self.start_run(turn, out, index, message);
+            }
+            None => self.handle_piece(turn, out, index, payload, end_stream),
+        }
+    }
+
+    /// [`handle_one`](Self::handle_one) for a piece of the message, one that was compressed, or what is no message.
+    fn handle_piece(
+        &mut self,
+        turn: &mut Turn<'_>,
+        out: &mut WriteBuf,
+        index: u32,
+        payload: &[u8],
+        end_stream: bool,
+    ) {
+        let Some(call) = self.calls.get_mut(index) else { return };
         match call.grammar.handle_one(payload, end_stream) {
-            // The whole request is here; the handler starts on the octets where they were read, if it lies in one.
+            // The whole request is here.
             Ok(Some(message)) => {
                 large_messages::remember(turn, &message.payload);
                 self.start_run(turn, out, index, message);
@@ -746,9 +766,9 @@ impl Open {
             (false, Err(status)) => responder.fail(status),
             (false, Ok(_)) => {
                 responder.send_head(&Metadata::new(), None);
-                responder.send_trailers(&result);
+                responder.send_trailers(result.as_ref());
             }
-            (true, _) => responder.send_trailers(&result),
+            (true, _) => responder.send_trailers(result.as_ref()),
         }
         self.end_call(turn, index);
     }
@@ -759,7 +779,7 @@ impl Open {
         let headers_sent = call.outbound.as_ref().is_some_and(|outbound| outbound.headers_sent());
         let mut responder = call.responder(&mut self.http2, &self.shared, out);
         match headers_sent {
-            true => responder.send_trailers(&Err(status.clone())),
+            true => responder.send_trailers(Err(status)),
             false => responder.fail(status),
         }
         self.cancel_call(turn, index, status.clone());

@@ -4,7 +4,7 @@ use lariat_frame::ErrorCode;
 
 use super::super::deframer::Deframer;
 use super::super::mapping;
-use super::super::message::{Message, Payload};
+use super::super::message::Message;
 use super::super::status::Status;
 use super::Cardinality;
 
@@ -61,29 +61,24 @@ impl ServerCall {
         self.accepts_compressed = true;
     }
 
+    /// The octets of the one message, not compressed, of a request whose content is this and no more: what nearly all
+    /// requests are. `None` means that [`handle_one`](Self::handle_one) has to look.
+    #[inline]
+    pub(crate) fn take_only<'a>(&mut self, payload: &'a [u8], end_stream: bool) -> Option<&'a [u8]> {
+        if !end_stream || self.has_message {
+            return None;
+        }
+        let only = self.deframer.only(payload)?;
+        self.has_message = true;
+        Some(only)
+    }
+
     /// DATA arrived for a method with one request message. Returns the message once the request is complete: when the
     /// stream has ended after exactly one message.
     ///
     /// A message that lies in the frame that ends the stream is borrowed from it; one that the end follows later is
     /// kept until then. A stream that ends without DATA is an empty payload with `end_stream`.
-    #[inline(always)]
     pub(crate) fn handle_one<'a>(
-        &mut self,
-        payload: &'a [u8],
-        end_stream: bool,
-    ) -> Result<Option<Message<'a>>, Status> {
-        if end_stream
-            && !self.has_message
-            && let Some(only) = self.deframer.only(payload)
-        {
-            // What nearly all requests are.
-            self.has_message = true;
-            return Ok(Some(Message { compressed: false, payload: Payload::Borrowed(only) }));
-        }
-        self.handle_one_in_pieces(payload, end_stream)
-    }
-
-    fn handle_one_in_pieces<'a>(
         &mut self,
         payload: &'a [u8],
         end_stream: bool,
@@ -178,6 +173,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::super::code::Code;
+    use super::super::super::message::Payload;
     use super::*;
 
     const MESSAGE: &[u8] = b"\0\0\0\0\x02hi";
@@ -195,6 +191,17 @@ mod tests {
         let mut call = unary();
         let message = call.handle_one(MESSAGE, true).unwrap().unwrap();
         assert!(matches!(message.payload, Payload::Borrowed(b"hi")));
+    }
+
+    #[test]
+    fn content_that_is_one_message_and_no_more_is_taken_at_once() {
+        let mut call = unary();
+        assert_eq!(call.take_only(MESSAGE, false), None);
+        assert_eq!(call.take_only(&MESSAGE[..6], true), None);
+        assert_eq!(call.take_only(&[MESSAGE, b"\0"].concat(), true), None);
+        assert_eq!(call.take_only(b"\x01\0\0\0\0", true), None);
+        assert_eq!(call.take_only(MESSAGE, true), Some(&b"hi"[..]));
+        assert_eq!(call.take_only(MESSAGE, true), None);
     }
 
     #[test]
