@@ -63,16 +63,30 @@
 //! | compressed messages | [`compression`] |
 //! | health and load of a server | [`services`] |
 //! | threads, one's own among them | [`Engine`], [`blocking()`] |
+//!
+//! A program that only serves leaves out the feature `client`, which is on by default, and with it all of [`client`]
+//! and the packages that nothing else needs.
+
+#![cfg_attr(
+    not(feature = "client"),
+    allow(
+        dead_code,
+        unused_imports,
+        rustdoc::broken_intra_doc_links,
+        reason = "a client alone uses or names it"
+    )
+)]
 
 mod blocking;
 mod call;
+#[cfg(feature = "client")]
 pub mod client;
 pub mod credentials;
 mod engine;
 mod error;
 #[cfg(feature = "etcd")]
 pub mod etcd;
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 mod fault_injection;
 mod net;
 mod rpc;
@@ -84,6 +98,7 @@ pub use call::{
     CancellationToken, Cancelled, Inbound, Incoming, IntoRequest, MethodKind, Outbound, Request, Response,
     Send as SendMessage, Wait, interceptor, stats,
 };
+#[cfg(feature = "client")]
 pub use client::{Channel, UnaryCall};
 pub use engine::{Engine, EngineBuilder, Sleep, sleep};
 pub use error::Error;

@@ -59,7 +59,7 @@ impl Builder {
         }
     }
 
-    /// Whether clients are generated. Default: yes.
+    /// Whether clients are generated. Default: yes. A crate that uses `lariat` without its feature `client` says no.
     pub fn build_client(mut self, yes: bool) -> Self {
         self.services.client = yes;
         self

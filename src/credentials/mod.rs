@@ -65,17 +65,25 @@
 //! A server's interceptor or handler reads what came from [`Request::metadata`](crate::Request::metadata), and who is
 //! at the other end of the connection from [`Request::peer`](crate::Request::peer).
 
+#[cfg(feature = "client")]
 mod bearer;
+#[cfg(feature = "client")]
 mod channel;
+#[cfg(feature = "client")]
 mod composite;
+#[cfg(feature = "client")]
 mod jwt_file;
 mod server;
 #[cfg(feature = "tls")]
 mod tls;
 
+#[cfg(feature = "client")]
 pub use bearer::BearerToken;
+#[cfg(feature = "client")]
 pub use channel::ChannelCredentials;
+#[cfg(feature = "client")]
 pub use composite::CompositeCallCredentials;
+#[cfg(feature = "client")]
 pub use jwt_file::JwtTokenFile;
 pub use server::ServerCredentials;
 #[cfg(feature = "tls")]
