@@ -40,7 +40,7 @@ impl Connection {
             self.count_empty_data()?;
         }
         let Some((key, stream)) = self.streams.find_mut(id) else {
-            return self.handle_data_without_stream(id);
+            return self.judge_data_without_stream(id).map(|()| None);
         };
         if !stream.state.can_receive() {
             return Err(violation::HALF_CLOSED);
@@ -135,12 +135,12 @@ impl Connection {
 
     /// DATA for a stream that isn't open.
     #[cold]
-    fn handle_data_without_stream<'a>(&mut self, id: StreamId) -> Outcome<'a> {
+    fn judge_data_without_stream(&self, id: StreamId) -> Result<(), Violation> {
         if self.is_idle(id) {
             return Err(violation::DATA_ON_IDLE);
         }
         match self.closed.ending(id) {
-            Ending::ResetLocally => Ok(None),
+            Ending::ResetLocally => Ok(()),
             Ending::ResetRemotely => Err(violation::AFTER_RESET),
             Ending::Skipped | Ending::Ended => Err(violation::ENDED),
         }

@@ -24,16 +24,18 @@ impl Connection {
             probe.handle_frame(self.now);
         }
         let PlainFrame { is_headers, stream, payload, end_stream } = frame;
-        let outcome = if is_headers {
+        if is_headers {
             self.count_frame(kind::HEADERS);
-            self.handle_header_block(stream, payload, end_stream, out)
+            match self.handle_header_block(stream, payload, end_stream, out) {
+                Ok(event) => event,
+                Err(violation) => self.punish(violation, stream, out),
+            }
         } else {
             self.count_frame(kind::DATA);
-            self.handle_data(stream, payload, 0, end_stream, out)
-        };
-        match outcome {
-            Ok(event) => event,
-            Err(violation) => self.punish(violation, stream, out),
+            match self.handle_data(stream, payload, 0, end_stream, out) {
+                Ok(event) => event,
+                Err(violation) => self.punish(violation, stream, out),
+            }
         }
     }
 
