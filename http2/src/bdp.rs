@@ -25,10 +25,10 @@ pub(crate) struct BdpEstimator {
     estimate: u32,
     /// When the PING of the sample under way was sent.
     sent: Option<Instant>,
-    /// Octets that arrived in the sample under way.
-    sample: u32,
-    /// Octets that arrived since `since`, while no sample is under way.
+    /// Octets that arrived in the sample under way, or since `since` if none is.
     arrived: u32,
+    /// So many of them begin a sample.
+    begins_at: u32,
     since: Instant,
     /// The shortest round-trip time seen, in seconds: what the path takes without queues.
     shortest_round_trip: f64,
@@ -56,49 +56,58 @@ impl BdpEstimator {
     /// How often that part doubles, and the time with it, with samples that raise nothing: up to four times the
     /// estimate.
     const MAX_DOUBLINGS: u32 = 5;
+    /// No sample begins: one is under way, or the estimate can't grow.
+    const NEVER: u32 = u32::MAX;
     /// Round trips below this can't be told from none.
     const SHORTEST_ROUND_TRIP: f64 = 1e-6;
 
     /// Begins with the estimate `window`, the initial window of streams.
     pub(crate) fn new(window: u32, now: Instant) -> Self {
-        BdpEstimator {
+        let mut estimator = BdpEstimator {
             estimate: window.clamp(1, LIMIT),
             sent: None,
-            sample: 0,
             arrived: 0,
+            begins_at: Self::NEVER,
             since: now,
             shortest_round_trip: f64::INFINITY,
             round_trip: 0.0,
             samples: 0,
             best_bandwidth: 0.0,
             in_vain: 0,
-        }
+        };
+        estimator.await_traffic();
+        estimator
     }
 
     /// Counts `octets` that arrived; whether a sample begins, and the PING is to be sent now.
     #[inline]
     pub(crate) fn handle_data(&mut self, now: Instant, octets: usize) -> bool {
         let octets = u32::try_from(octets).unwrap_or(u32::MAX);
-        if self.sent.is_some() {
-            self.sample = self.sample.saturating_add(octets);
-            return false;
-        }
-        if self.estimate >= LIMIT {
-            return false;
-        }
         self.arrived = self.arrived.saturating_add(octets);
-        self.arrived >= (self.estimate / Self::BUSY) << self.in_vain && self.begin(now, octets)
+        self.arrived >= self.begins_at && self.begin(now, octets)
     }
 
+    #[cold]
     fn begin(&mut self, now: Instant, octets: u32) -> bool {
+        if self.begins_at == Self::NEVER {
+            return false;
+        }
         let lately = now.saturating_duration_since(self.since) <= Self::LATELY * (1 << self.in_vain);
         self.since = now;
         self.arrived = 0;
         if lately {
             self.sent = Some(now);
-            self.sample = octets;
+            self.arrived = octets;
+            self.begins_at = Self::NEVER;
         }
         lately
+    }
+
+    /// A sample begins once enough has arrived.
+    fn await_traffic(&mut self) {
+        self.arrived = 0;
+        self.begins_at =
+            if self.estimate < LIMIT { (self.estimate / Self::BUSY) << self.in_vain } else { Self::NEVER };
     }
 
     /// Whether a PING waits for its answer.
@@ -111,6 +120,7 @@ impl BdpEstimator {
         let sent = self.sent.take()?;
         let grown = self.take_sample(now, sent);
         self.in_vain = if grown.is_some() { 0 } else { Self::MAX_DOUBLINGS.min(self.in_vain + 1) };
+        self.await_traffic();
         grown
     }
 
@@ -122,14 +132,14 @@ impl BdpEstimator {
         let weight =
             if self.samples <= Self::FIRST_SAMPLES { 1.0 / f64::from(self.samples) } else { Self::ALPHA };
         self.round_trip += (round_trip - self.round_trip) * weight;
-        let bandwidth = f64::from(self.sample) / (self.round_trip * Self::SPAN);
+        let bandwidth = f64::from(self.arrived) / (self.round_trip * Self::SPAN);
         let is_best = bandwidth >= self.best_bandwidth;
         self.best_bandwidth = self.best_bandwidth.max(bandwidth);
-        let fills = f64::from(self.sample) >= Self::BETA * f64::from(self.estimate);
+        let fills = f64::from(self.arrived) >= Self::BETA * f64::from(self.estimate);
         if !(fills && is_best && self.estimate < LIMIT) {
             return None;
         }
-        let on_the_path = f64::from(self.sample) * (self.shortest_round_trip / round_trip);
+        let on_the_path = f64::from(self.arrived) * (self.shortest_round_trip / round_trip);
         let grown = (2.0 * on_the_path).min(f64::from(LIMIT)) as u32;
         let has_grown = grown > self.estimate;
         self.estimate = self.estimate.max(grown);
