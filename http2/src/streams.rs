@@ -155,7 +155,9 @@ impl Streams {
         self.last = StreamKey { index, id };
         self.newest = self.last;
         let record = &mut self.records[index as usize];
-        *record = Stream::new(id, expected);
+        // The queue of a free record is empty; taken over, it need not be dropped.
+        let queue = std::mem::take(&mut record.queue);
+        *record = Stream { queue, ..Stream::new(id, expected) };
         (self.last, record)
     }
 

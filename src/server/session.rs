@@ -116,10 +116,17 @@ struct Request {
     end_stream: bool,
 }
 
-/// What the head of a request says, for a list of headers that comes again and again.
+/// A list of headers that comes again and again.
 struct KnownRoute {
     headers: Arc<HeaderList>,
+    says: HeadSays,
+}
+
+/// What the head of a request says.
+#[derive(Clone, Copy)]
+struct HeadSays {
     route: u32,
+    kind: MethodKind,
     timeout: Option<Duration>,
     compression: CallCompression,
 }
@@ -362,8 +369,8 @@ impl Open {
     ) -> usize {
         let Request { key, headers, repeated, end_stream } = request;
         let known = self.routes.iter().find(|known| Arc::ptr_eq(&known.headers, &headers));
-        let (route, timeout, compression) = match known {
-            Some(known) => (known.route, known.timeout, known.compression),
+        let HeadSays { route, kind, timeout, compression } = match known {
+            Some(known) => known.says,
             None => match self.find_route(&headers, repeated) {
                 Ok(found) => found,
                 Err(rejection) => {
@@ -372,7 +379,6 @@ impl Open {
                 }
             },
         };
-        let kind = self.shared.router.route(route).handler.kind();
         let streaming = kind.has_streaming_request();
         let requests = if streaming { Cardinality::Many } else { Cardinality::One };
         let deadline = timeout.and_then(|timeout| turn.now.checked_add(timeout));
@@ -447,11 +453,7 @@ impl Open {
     }
 
     /// Reads the head of a request and finds its handler.
-    fn find_route(
-        &mut self,
-        headers: &Arc<HeaderList>,
-        repeated: bool,
-    ) -> Result<(u32, Option<Duration>, CallCompression), Rejection> {
+    fn find_route(&mut self, headers: &Arc<HeaderList>, repeated: bool) -> Result<HeadSays, Rejection> {
         let head = RequestHead::parse(headers)?;
         let compression = self.compression(&head)?;
         let Some(route) = self.shared.router.find(head.path) else {
@@ -461,10 +463,11 @@ impl Open {
                 false => Status::unimplemented(format!("unknown service {service}")),
             }));
         };
+        let kind = self.shared.router.route(route).handler.kind();
+        let says = HeadSays { route, kind, timeout: head.timeout, compression };
         // A list that came again will do so once more.
         if repeated {
-            let known =
-                KnownRoute { headers: Arc::clone(headers), route, timeout: head.timeout, compression };
+            let known = KnownRoute { headers: Arc::clone(headers), says };
             match self.routes.get_mut(self.next_route) {
                 Some(place) => *place = known,
                 None => {
@@ -477,7 +480,7 @@ impl Open {
             }
             self.next_route = (self.next_route + 1) % CACHED_ROUTES;
         }
-        Ok((route, head.timeout, compression))
+        Ok(says)
     }
 
     /// What the head of a request says of compression.
@@ -656,8 +659,9 @@ impl Open {
         let mut responder = call.responder(&mut self.http2, &self.shared, out);
         let polled =
             catch_unwind(AssertUnwindSafe(|| run.start(start, &mut started, &mut cx, &mut responder)));
+        let polled = polled.unwrap_or_else(|_| Err(panicked()));
         let ended = responder.ended.take();
-        if let (Ok(Ok(Poll::Ready(()))), None) = (&polled, &ended)
+        if let (Ok(Poll::Ready(())), None) = (&polled, &ended)
             && let Started { inbound: None, outbound: None } = started
         {
             // What most calls are: done at once, and nobody has to be told.
@@ -674,14 +678,13 @@ impl Open {
             outbound.note_sizes();
         }
         match polled {
-            Ok(Ok(poll)) => {
+            Ok(poll) => {
                 if poll.is_pending() || ended.is_some() {
                     self.await_events(turn, index);
                 }
                 self.handle_polled(turn, out, index, run, poll, ended);
             }
-            Ok(Err(status)) => self.fail_call(turn, out, index, &status),
-            Err(_) => self.fail_call(turn, out, index, &panicked()),
+            Err(status) => self.fail_call(turn, out, index, &status),
         }
     }
 

@@ -95,6 +95,20 @@ impl Encoder {
         self.templates.get(template, self.table.revision())
     }
 
+    /// The frames of two templates, as of [`remembered`](Encoder::remembered), if both are among those used most.
+    #[inline(always)]
+    pub fn remembered_both(
+        &self,
+        first: &Arc<HeaderList>,
+        second: &Arc<HeaderList>,
+    ) -> Option<(&HeadersFrame, &HeadersFrame)> {
+        if self.pending.is_some() {
+            return None;
+        }
+        let revision = self.table.revision();
+        Some((self.templates.get_in_front(first, revision)?, self.templates.get_in_front(second, revision)?))
+    }
+
     /// A number that changes whenever the dynamic table does (insertion, eviction, change of size).
     #[inline]
     pub fn revision(&self) -> u64 {

@@ -41,6 +41,14 @@ impl TemplateCache {
         Some(&entry.frame)
     }
 
+    /// [`get`](Self::get) for a template that is one of the first few.
+    #[inline(always)]
+    pub(super) fn get_in_front(&self, template: &Arc<HeaderList>, revision: u64) -> Option<&HeadersFrame> {
+        let mut front = self.entries.iter().take(Self::IN_PLACE);
+        let entry = front.find(|entry| Arc::ptr_eq(&entry.template, template))?;
+        (entry.revision == revision).then_some(&entry.frame)
+    }
+
     /// One place forward each time it is used keeps those in front that are used most.
     #[cold]
     fn move_forward(&mut self, found: usize) -> usize {

@@ -248,17 +248,18 @@ impl Connection {
         self.stats.header_blocks_sent += 2;
         self.stats.data_frames_sent += 1;
         self.stats.data_octets_sent += len as u64;
-        match self.encoder.remembered(head) {
-            Some(frame) => frame.write_before_data(out.tail(), key.id(), len),
+        match self.encoder.remembered_both(head, trailers) {
+            Some((head, trailers)) => {
+                head.write_before_data(out.tail(), key.id(), len);
+                append(out.tail(), len, fill);
+                trailers.write(out.tail(), key.id(), true);
+            }
             None => {
                 self.encode_template(key.id(), head, false, out);
                 encode::data_header(out.tail(), key.id(), len, false);
+                append(out.tail(), len, fill);
+                self.encode_template(key.id(), trailers, true, out);
             }
-        }
-        append(out.tail(), len, fill);
-        match self.encoder.remembered(trailers) {
-            Some(frame) => frame.write(out.tail(), key.id(), true),
-            None => self.encode_template(key.id(), trailers, true, out),
         }
         self.finish_local(key, state, out);
         true
@@ -478,7 +479,7 @@ impl Connection {
         }
     }
 
-    /// Writes a template that isn't remembered.
+    /// Writes a template, which rarely is remembered.
     #[cold]
     fn encode_template(
         &mut self,
