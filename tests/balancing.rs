@@ -395,7 +395,7 @@ impl ConfigSelector for Selector {
             return Err(Status::not_found("no route"));
         }
         let mut method = MethodConfig::default();
-        method.timeout = Some(Duration::from_millis(50));
+        method.timeout = Some(Duration::from_secs(1));
         let mut config = CallConfig::default();
         config.method = Some(Arc::new(method));
         config.request_hash = metadata.get("key").map(|key| key.len() as u64);

@@ -60,15 +60,14 @@ impl Member {
     fn start_with(program: PathBuf, name: &str, authority: Option<Authority>) -> Member {
         let folder =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("etcd-{name}-{}", std::process::id()));
-        let url = || {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            format!("http://{}", free.local_addr().unwrap())
-        };
+        // Of an address that nobody else uses, so that nobody takes the port before etcd does, or while it is down.
+        let url = || format!("http://{}", TcpListener::bind(own_address()).unwrap().local_addr().unwrap());
         let (client_url, peer_url) = (url(), url());
         let mut member = Member { program, folder, client_url, peer_url, authority, process: None };
         if let Some(authority) = &member.authority {
             member.client_url = member.client_url.replace("http://", "https://");
-            let certified = authority.issue(&["localhost", "127.0.0.1"]);
+            let host = member.client_url.trim_start_matches("https://").rsplit_once(':').unwrap().0;
+            let certified = authority.issue(&[host]);
             let files =
                 [("ca.pem", &authority.pem), ("cert.pem", &certified.chain), ("key.pem", &certified.key)];
             for (name, content) in files {

@@ -18,11 +18,11 @@ use support::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Runs `work` on a thread of its own and fails if it takes too long.
-fn within<T: Send + 'static>(limit: Duration, what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs `work` on a thread of its own and fails if it doesn't end.
+fn ends<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(work()));
-    receiver.recv_timeout(limit).unwrap_or_else(|_| panic!("took too long or panicked: {what}"))
+    receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("took too long or panicked: {what}"))
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_call_that_waits_for_a_free_stream_ends_at_its_deadline() {
     inbound.message().wait().unwrap();
     let request = Request::new(Bytes::from("late")).with_timeout(200 * MS);
     let call = client.request(request);
-    let status = within(5_000 * MS, "a call with a deadline", move || call.wait()).unwrap_err();
+    let status = ends("a call with a deadline", move || call.wait()).unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     drop(outbound);
     drop(inbound);
@@ -68,7 +68,7 @@ fn a_handler_that_wakes_itself_without_end_leaves_room_for_other_connections() {
     let call = spinning.channel.unary::<Raw, Bytes, Bytes>(&spin, Request::new(Bytes::new()));
     let other = client(&server);
     for _ in 0..20 {
-        let request = Request::new(Bytes::from("small")).with_timeout(10_000 * MS);
+        let request = Request::new(Bytes::from("small")).with_timeout(PATIENCE);
         assert_eq!(other.request(request).wait().unwrap().into_message(), "small");
     }
     drop(call);
@@ -80,7 +80,7 @@ fn calls_that_wait_for_a_free_stream_are_served_in_turn() {
     let client = client(&server);
     let calls: Vec<_> = (0..50).map(|i| client.unary(format!("{i}"))).collect();
     for (i, call) in calls.into_iter().enumerate() {
-        let response = within(5_000 * MS, "a call in the queue", move || call.wait()).unwrap();
+        let response = ends("a call in the queue", move || call.wait()).unwrap();
         assert_eq!(response.into_message(), format!("{i}"));
     }
 }
@@ -149,7 +149,7 @@ fn fragile() -> (Engine, Server, Engine, Channel) {
 fn still_serves(channel: &Channel) {
     let client = EchoClient::new(channel.clone());
     let call = client.unary("after");
-    let response = within(5_000 * MS, "a call after a panic", move || call.wait()).unwrap();
+    let response = ends("a call after a panic", move || call.wait()).unwrap();
     assert_eq!(response.into_message(), "after");
 }
 
@@ -160,7 +160,7 @@ fn a_codec_that_panics_while_a_server_decodes_a_stream_ends_that_call_only() {
     let (outbound, mut inbound) =
         channel.bidi_streaming::<Raw, Bytes, Bytes>(&channel.method("/test.Fragile/Chat"), Request::new(()));
     outbound.send("decode".into()).wait().unwrap();
-    let status = within(5_000 * MS, "the call", move || inbound.message().wait()).unwrap_err();
+    let status = ends("the call", move || inbound.message().wait()).unwrap_err();
     assert_eq!(status.code(), Code::Internal, "{status}");
     still_serves(&channel);
 }
@@ -171,7 +171,7 @@ fn a_codec_that_panics_while_a_client_decodes_ends_that_call_only() {
     still_serves(&channel);
     let call = channel
         .unary::<Fragile, Bytes, Bytes>(&channel.method("/test.Echo/Unary"), Request::new("decode".into()));
-    let status = within(5_000 * MS, "the call", move || call.wait()).unwrap_err();
+    let status = ends("the call", move || call.wait()).unwrap_err();
     assert_eq!(status.code(), Code::Internal, "{status}");
     still_serves(&channel);
 }
@@ -183,7 +183,7 @@ fn a_codec_that_panics_while_a_server_encodes_a_response_ends_that_call_only() {
     let other = EchoClient::new(channel.clone()).unary("wait300");
     let call =
         channel.unary::<Raw, Bytes, Bytes>(&channel.method("/test.Fragile/Bad"), Request::new("x".into()));
-    let status = within(5_000 * MS, "the call", move || call.wait()).unwrap_err();
+    let status = ends("the call", move || call.wait()).unwrap_err();
     assert_eq!(status.code(), Code::Internal, "{status}");
     assert_eq!(other.wait().unwrap().into_message(), "wait300", "calls beside it go on");
     still_serves(&channel);
@@ -203,7 +203,7 @@ fn a_codec_that_panics_in_send_leaves_no_half_message_behind() {
         outbound.send("fine".into()).wait().unwrap();
     }
     drop(outbound);
-    let count = within(5_000 * MS, "the echoes", move || {
+    let count = ends("the echoes", move || {
         let mut count = 0;
         while let Some(message) = inbound.message().wait().unwrap() {
             assert_eq!(message, "fine");
@@ -234,7 +234,7 @@ fn a_waker_of_stopped_that_panics_does_not_stop_the_loop() {
     assert!(stopped.as_mut().poll(&mut cx).is_pending());
     drop(first.stop());
     let second = builder(&Echo::default()).engine(&engine).bind("127.0.0.1:0").unwrap();
-    let request = Request::new(Bytes::from("after")).with_timeout(5_000 * MS);
+    let request = Request::new(Bytes::from("after")).with_timeout(PATIENCE);
     assert_eq!(client(&second).request(request).wait().unwrap().into_message(), "after");
 }
 
@@ -292,7 +292,7 @@ fn a_peer_that_does_not_read_cannot_keep_a_server_from_stopping() {
     octets.extend_from_slice(&body);
     socket.write_all(&octets).unwrap();
     std::thread::sleep(1_500 * MS);
-    within(8_000 * MS, "the stop", move || drop(server));
+    ends("the stop", move || drop(server));
     drop(socket);
 }
 
@@ -335,12 +335,12 @@ fn endless_durations_are_no_panic() {
         .build()
         .unwrap();
     let call = EchoClient::new(channel).unary("x");
-    assert_eq!(within(5_000 * MS, "the call", move || call.wait()).unwrap().into_message(), "x");
+    assert_eq!(ends("the call", move || call.wait()).unwrap().into_message(), "x");
 }
 
 #[test]
 fn an_address_is_free_again_once_its_server_is_dropped() {
-    let server = serve(&Echo::default());
+    let server = serve_alone(&Echo::default());
     let address = server.local_address().to_string();
     drop(server);
     for _ in 0..200 {
@@ -356,7 +356,7 @@ fn a_server_that_ends_a_call_early_leaves_no_stream_behind() {
     for _ in 0..20 {
         let (outbound, mut inbound) = client.chat();
         outbound.send("abort".into()).wait().unwrap();
-        let status = within(5_000 * MS, "the call", move || inbound.message().wait()).unwrap_err();
+        let status = ends("the call", move || inbound.message().wait()).unwrap_err();
         assert_eq!(status.code(), Code::Aborted);
         kept.push(outbound);
     }
@@ -394,9 +394,9 @@ fn response_headers_that_are_too_large_end_the_call_and_its_handler() {
     let channel = Channel::builder(server.local_address().to_string()).plaintext().build().unwrap();
     let (_outbound, mut inbound) =
         channel.bidi_streaming::<Raw, Bytes, Bytes>(&channel.method("/test.Large/Chat"), Request::new(()));
-    let status = within(5_000 * MS, "the call", move || inbound.message().wait()).unwrap_err();
+    let status = ends("the call", move || inbound.message().wait()).unwrap_err();
     assert_eq!(status.code(), Code::Internal, "{status}");
-    assert_eq!(receiver.recv_timeout(5_000 * MS).expect("the sender is told").code(), Code::Internal);
+    assert_eq!(receiver.recv_timeout(PATIENCE).expect("the sender is told").code(), Code::Internal);
 }
 
 #[test]

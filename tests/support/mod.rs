@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lariat::client::Method;
@@ -76,7 +76,7 @@ impl Echo {
                 return Ok(Response::new(request.peer().map_or_else(String::new, |p| p.to_string()).into()));
             }
             b"deadline" => {
-                let left = request.deadline().map(|deadline| deadline - std::time::Instant::now());
+                let left = request.deadline().map(|deadline| deadline - Instant::now());
                 return Ok(Response::new(format!("{}", left.map_or(0, |left| left.as_millis())).into()));
             }
             b"thread" => return Ok(Response::new(format!("{:?}", std::thread::current().id()).into())),
@@ -219,6 +219,11 @@ pub(crate) fn serve(echo: &Echo) -> Server {
     builder(echo).bind("127.0.0.1:0").expect("a server on a free loopback port")
 }
 
+/// A server at an address of its own.
+pub(crate) fn serve_alone(echo: &Echo) -> Server {
+    builder(echo).bind(&own_address()).expect("a server on an address of its own")
+}
+
 pub(crate) fn client(server: &Server) -> EchoClient {
     connect(&server.local_address().to_string())
 }
@@ -238,13 +243,34 @@ pub(crate) fn settled(count: &AtomicUsize) -> usize {
     }
 }
 
+/// For whatever should happen soon, on a slow and busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits until a condition holds that another thread brings about.
+#[track_caller]
 pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if condition() {
-            return;
-        }
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < PATIENCE, "never: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("never: {what}");
+}
+
+/// Tries with longer and longer timeouts until one was long enough for what has to happen before it is over.
+#[track_caller]
+pub(crate) fn before_a_timeout(what: &str, attempt: impl FnMut(Duration) -> bool) {
+    let timeouts = std::iter::successors(Some(Duration::from_millis(50)), |last| Some(*last * 4));
+    assert!(
+        timeouts.take_while(|timeout| *timeout < PATIENCE).any(attempt),
+        "never before a timeout: {what}"
+    );
+}
+
+/// A free port of a loopback address that nobody else uses, so that a server can be started there again and again.
+pub(crate) fn own_address() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let next = NEXT.fetch_add(1, Ordering::SeqCst);
+    assert!(next < 255, "a test that takes so many addresses should share them");
+    format!("127.{high}.{low}.{next}:0")
 }
