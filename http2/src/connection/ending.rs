@@ -20,10 +20,8 @@ impl Connection {
     /// Takes a stream out of all books; its token.
     pub(super) fn remove(&mut self, key: StreamKey, ending: Ending) -> Option<u32> {
         let was_full = self.role == Role::Client && self.streams.len() == self.peer.max_concurrent_streams;
-        let queued = self.streams.get(key)?.queue.octets();
-        if queued > 0 {
-            self.queued -= queued;
-            self.scheduler.leave(&mut self.streams, key);
+        if self.queued > 0 {
+            self.drop_queued(key);
         }
         let token = self.streams.remove(key)?;
         if ending != Ending::Ended {
@@ -39,6 +37,15 @@ impl Connection {
             }
         }
         Some(token)
+    }
+
+    /// Nothing more of what a stream has queued is sent.
+    fn drop_queued(&mut self, key: StreamKey) {
+        let queued = self.streams.get(key).map_or(0, |stream| stream.queue.octets());
+        if queued > 0 {
+            self.queued -= queued;
+            self.scheduler.leave(&mut self.streams, key);
+        }
     }
 
     /// Tells that streams can be opened again, if they can.
