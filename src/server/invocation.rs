@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::responder::Responder;
-use crate::call::{
-    Accepted, CallContext, Chosen, Encodings, Link, Outbound, OutboundStream, Receiver, SendCompression,
-};
+use super::shared::Shared;
+use crate::call::{Accepted, CallContext, Chosen, Link, Outbound, OutboundStream, Receiver, SendCompression};
 use crate::rpc::{Codec, Payload, Status};
 
 /// What a run starts with.
@@ -17,8 +16,7 @@ pub(super) struct Start<'a> {
     pub(super) message: Payload<'a>,
     /// Where the session listens for the streams of the call.
     pub(super) link: &'a Link,
-    pub(super) max_send_message_size: usize,
-    pub(super) encodings: &'a Arc<Encodings>,
+    pub(super) shared: &'a Shared,
     pub(super) compression: CallCompression,
 }
 
@@ -36,8 +34,9 @@ impl Start<'_> {
     /// The sending end of a response that is a stream.
     pub(super) fn outbound<C: Codec<T>, T>(&self) -> Outbound<T> {
         let CallCompression { accepted, response: chosen, .. } = self.compression;
-        let compression = SendCompression { encodings: Arc::clone(self.encodings), accepted, chosen };
-        Outbound::new::<C>(Some(self.link.clone()), self.max_send_message_size).compressed(compression)
+        let compression = SendCompression { encodings: Arc::clone(&self.shared.encodings), accepted, chosen };
+        Outbound::new::<C>(Some(self.link.clone()), self.shared.options.max_send_message_size)
+            .compressed(compression)
     }
 }
 

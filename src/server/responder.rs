@@ -8,9 +8,10 @@ use lariat_frame::{ErrorCode, WriteBuf};
 use lariat_http2::{Connection, HeaderBlock, SendError, StreamKey};
 
 use super::invocation::CallCompression;
+use super::shared::Shared;
 use super::watch::Watched;
 use crate::call::stats::MessageSize;
-use crate::call::{Chosen, EncodingId, Encodings, Response};
+use crate::call::{Chosen, EncodingId, Response};
 use crate::rpc::{
     Codec, Metadata, PREFIX_LEN, Status, check_send_len, frame_message, message_prefix, response_head,
     trailers,
@@ -27,12 +28,9 @@ const BROKEN: u8 = 0xff;
 pub(super) struct Responder<'a> {
     pub(super) http2: &'a mut Connection,
     pub(super) out: &'a mut WriteBuf,
+    pub(super) shared: &'a Shared,
     pub(super) key: StreamKey,
-    pub(super) head: &'a Arc<HeaderList>,
-    /// The trailers of a call that ended well without trailers of its own.
-    pub(super) ok: &'a Arc<HeaderList>,
-    pub(super) max_send_message_size: usize,
-    pub(super) encodings: &'a Encodings,
+    pub(super) route: u32,
     pub(super) compression: CallCompression,
     /// How a streaming response ended; its trailers follow when its messages are sent.
     pub(super) ended: Option<Result<(), Status>>,
@@ -40,7 +38,12 @@ pub(super) struct Responder<'a> {
     pub(super) watched: &'a mut Option<Box<Watched>>,
 }
 
-impl Responder<'_> {
+impl<'a> Responder<'a> {
+    /// The head of a response without metadata.
+    fn head(&self) -> &'a Arc<HeaderList> {
+        &self.shared.router.route(self.route).head
+    }
+
     /// Writes a whole response, or the status of a call that has none.
     pub(super) fn respond<C: Codec<T>, T>(&mut self, mut result: Result<Response<T>, Status>) {
         let response = match &mut result {
@@ -58,7 +61,7 @@ impl Responder<'_> {
         }
         let (message, metadata, trailers) = (response.message(), response.metadata(), response.trailers());
         let size = C::encoded_len(message);
-        let length = match check_send_len(size, self.max_send_message_size) {
+        let length = match check_send_len(size, self.shared.options.max_send_message_size) {
             Ok(length) => length,
             Err(status) => return self.fail(&status),
         };
@@ -75,7 +78,8 @@ impl Responder<'_> {
         let is_small = framed < OWN_BUFFER;
         if is_small && metadata.is_empty() && trailers.is_empty() {
             // What most responses are: three frames in one go.
-            let response = lariat_http2::Response { head: self.head, len: framed, trailers: self.ok };
+            let response =
+                lariat_http2::Response { head: self.head(), len: framed, trailers: &self.shared.ok };
             if self.http2.send_response_in_place(self.key, response, self.out, &mut append) {
                 if self.watched.is_some() {
                     self.tell_response(size);
@@ -101,7 +105,7 @@ impl Responder<'_> {
     /// What compresses a response for which the handler has said this.
     fn choose(&self, algorithm: Option<&str>) -> Result<Chosen, Status> {
         let Some(name) = algorithm else { return Ok(self.compression.response) };
-        let chosen = self.encodings.choose_or_fail(name)?;
+        let chosen = self.shared.encodings.choose_or_fail(name)?;
         Ok(chosen.filter(|id| self.compression.accepted.contains(*id)))
     }
 
@@ -109,7 +113,7 @@ impl Responder<'_> {
     #[cold]
     fn respond_encoded<C: Codec<T>, T>(&mut self, response: &Response<T>, id: EncodingId, compress: bool) {
         let (message, metadata, trailers) = (response.message(), response.metadata(), response.trailers());
-        let limit = self.max_send_message_size;
+        let limit = self.shared.options.max_send_message_size;
         let mut size = 0;
         let framed = catch_unwind(AssertUnwindSafe(|| {
             let mut octets = Vec::new();
@@ -118,7 +122,7 @@ impl Responder<'_> {
                 return frame_message::<C, T>(message, limit, &mut octets).map(|()| octets);
             }
             C::encode(message, &mut octets);
-            self.encodings.frame(id, &octets, limit)
+            self.shared.encodings.frame(id, &octets, limit)
         }));
         let panicked = |_| Err(Status::internal("the codec panicked while it encoded a message"));
         match framed.unwrap_or_else(panicked) {
@@ -144,8 +148,8 @@ impl Responder<'_> {
     pub(super) fn fail(&mut self, status: &Status) {
         let mut fields = HeaderList::new();
         trailers::write(status, &mut fields);
-        let block = HeaderBlock { template: Some(self.head), fields: Some(&fields) };
-        if self.send_block(block, true, Some(self.head)) {
+        let block = HeaderBlock { template: Some(self.head()), fields: Some(&fields) };
+        if self.send_block(block, true, Some(self.head())) {
             self.tell_end(Err(status));
         }
     }
@@ -153,18 +157,18 @@ impl Responder<'_> {
     /// Writes the response's head. False if it is too large for the client: that was told, and the call is over.
     pub(super) fn send_head(&mut self, metadata: &Metadata, encoding: Chosen) -> bool {
         let sent = if metadata.is_empty() && encoding.is_none() {
-            self.send_block(HeaderBlock::from(self.head), false, Some(self.head))
+            self.send_block(HeaderBlock::from(self.head()), false, Some(self.head()))
         } else {
             let mut fields = HeaderList::new();
             if let Some(id) = encoding {
-                response_head::push_encoding(self.encodings.name(id), &mut fields);
+                response_head::push_encoding(self.shared.encodings.name(id), &mut fields);
             }
             metadata.write_to(&mut fields);
-            let block = HeaderBlock { template: Some(self.head), fields: Some(&fields) };
-            self.send_block(block, false, Some(self.head))
+            let block = HeaderBlock { template: Some(self.head()), fields: Some(&fields) };
+            self.send_block(block, false, Some(self.head()))
         };
         if sent && let Some(watched) = self.watched {
-            watched.tell_head_sent(metadata, encoding.map(|id| self.encodings.name(id)));
+            watched.tell_head_sent(metadata, encoding.map(|id| self.shared.encodings.name(id)));
         }
         sent
     }
@@ -172,11 +176,17 @@ impl Responder<'_> {
     /// Writes the trailers, behind everything sent before.
     pub(super) fn send_trailers(&mut self, result: Result<&Metadata, &Status>) {
         let sent = match result {
-            Ok(metadata) if metadata.is_empty() => self.send_block(HeaderBlock::from(self.ok), true, None),
+            Ok(metadata) if metadata.is_empty() => {
+                self.send_block(HeaderBlock::from(&self.shared.ok), true, None)
+            }
             Ok(metadata) => {
                 let mut fields = HeaderList::new();
                 metadata.write_to(&mut fields);
-                self.send_block(HeaderBlock { template: Some(self.ok), fields: Some(&fields) }, true, None)
+                self.send_block(
+                    HeaderBlock { template: Some(&self.shared.ok), fields: Some(&fields) },
+                    true,
+                    None,
+                )
             }
             Err(status) => {
                 let mut fields = HeaderList::new();

@@ -142,11 +142,9 @@ impl Call {
         Responder {
             http2,
             out,
+            shared,
             key: self.key,
-            head: &shared.router.route(self.route).head,
-            ok: &shared.ok,
-            max_send_message_size: shared.options.max_send_message_size,
-            encodings: &shared.encodings,
+            route: self.route,
             compression: self.compression,
             ended: None,
             watched: &mut self.watched,
@@ -649,8 +647,7 @@ impl Open {
             context: CallContext { metadata: Metadata::received(headers), received, was_compressed },
             message: payload,
             link: &self.link,
-            max_send_message_size: self.shared.options.max_send_message_size,
-            encodings: &self.shared.encodings,
+            shared: &self.shared,
             compression: call.compression,
         };
         let waker = place.waker.get_or_insert_with(|| waker(&self.link));
