@@ -299,18 +299,11 @@ fn answer_a_few(mut socket: TcpStream, few: usize) {
             Ok(count @ 1..) => input.extend_from_slice(&buffer[..count]),
             _ => return,
         }
-        let mut taken = 0;
-        loop {
-            let (count, event) = connection.handle_input(now(), &input[taken..], &mut out);
-            taken += count;
-            let (ended, stop) = match event {
-                None => (None, true),
-                Some(Event::Headers { stream, end_stream, .. } | Event::Data { stream, end_stream, .. }) => {
-                    (end_stream.then_some(stream), false)
-                }
-                Some(_) => (None, false),
-            };
-            if let Some(stream) = ended {
+        let mut rest = &input[..];
+        while let Some(event) = connection.handle_input(now(), &mut rest, &mut out) {
+            if let Event::Headers { stream, end_stream: true, .. }
+            | Event::Data { stream, end_stream: true, .. } = event
+            {
                 let message = Bytes::from_static(b"\0\0\0\0\x04away");
                 let _ = connection.send_headers(stream, HeaderBlock::from(&head), false, &mut out);
                 let _ = connection.send_data(stream, message, false, &mut out);
@@ -320,11 +313,8 @@ fn answer_a_few(mut socket: TcpStream, few: usize) {
                     connection.shutdown(now(), "enough", &mut out);
                 }
             }
-            if stop {
-                break;
-            }
         }
-        input.drain(..taken);
+        input = rest.to_vec();
         while connection.poll_event().is_some() {}
     }
 }

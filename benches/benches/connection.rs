@@ -115,13 +115,8 @@ fn receive(
     mut act: impl FnMut(&mut Connection, Event<'_>, &mut WriteBuf),
 ) {
     let mut rest = wire;
-    loop {
-        let (consumed, event) = to.handle_input(now, rest, out);
-        rest = &rest[consumed..];
-        match event {
-            Some(event) => act(to, event, out),
-            None => break,
-        }
+    while let Some(event) = to.handle_input(now, &mut rest, out) {
+        act(to, event, out);
     }
     assert!(rest.is_empty(), "{:?}", to.close_reason());
     while let Some(event) = to.poll_event() {

@@ -110,6 +110,12 @@ pub struct Connection {
     stats: Stats,
 }
 
+/// Cuts `len` octets off the front of `input`.
+#[inline]
+fn cut(input: &mut &[u8], len: usize) {
+    *input = input.get(len..).unwrap_or_default();
+}
+
 impl Connection {
     /// The client's side of a new connection. Writes the preface, SETTINGS and the connection's WINDOW_UPDATE.
     ///
@@ -182,76 +188,66 @@ impl Connection {
         connection
     }
 
-    /// Takes whole frames from the front of `input` until one of them yields an event or none is left. Says how many
-    /// octets it took; the rest is to be presented again, with what follows it.
+    /// Cuts whole frames off the front of `input` until one of them yields an event or none is left. The rest is to be
+    /// presented again, with what follows it.
     ///
-    /// `(0, None)` means that more octets are needed. A closed connection takes everything and yields nothing.
+    /// `None` means that more octets are needed. A closed connection takes everything and yields nothing.
     pub fn handle_input<'a>(
         &mut self,
         now: Instant,
-        input: &'a [u8],
+        input: &mut &'a [u8],
         out: &mut WriteBuf,
-    ) -> (usize, Option<Event<'a>>) {
+    ) -> Option<Event<'a>> {
         self.now = now;
-        let mut taken = 0;
-        while let Some(frame) =
-            decode_plain(input.get(taken..).unwrap_or_default(), self.local.max_frame_size)
+        while let Some(frame) = decode_plain(input, self.local.max_frame_size)
             && self.preface == Preface::Complete
             && self.assembly.is_none()
             && self.close_reason.is_none()
         {
-            taken += frame.frame_len();
+            cut(input, frame.frame_len());
             self.partial_frame = None;
             let event = self.handle_plain_frame(frame, out);
             if event.is_some() {
-                return (taken, event);
+                return event;
             }
         }
-        if taken == input.len() {
-            return (taken, None);
-        }
-        self.handle_other_input(input, taken, out)
+        if input.is_empty() { None } else { self.handle_other_input(input, out) }
     }
 
     /// [`handle_input`](Self::handle_input) from a frame on that is not plain, or not whole, or that comes at a special
     /// time.
     #[inline(never)]
-    fn handle_other_input<'a>(
-        &mut self,
-        input: &'a [u8],
-        mut taken: usize,
-        out: &mut WriteBuf,
-    ) -> (usize, Option<Event<'a>>) {
+    fn handle_other_input<'a>(&mut self, input: &mut &'a [u8], out: &mut WriteBuf) -> Option<Event<'a>> {
         if self.preface == Preface::Magic && self.close_reason.is_none() {
-            taken += self.take_magic(input, out);
+            cut(input, self.take_magic(input, out));
             if self.preface == Preface::Magic && self.close_reason.is_none() {
-                return (0, None);
+                return None;
             }
         }
         while self.close_reason.is_none() {
-            let rest = input.get(taken..).unwrap_or_default();
-            let event = match decode(rest, self.local.max_frame_size) {
+            let event = match decode(input, self.local.max_frame_size) {
                 Ok(Some((frame, len))) => {
-                    taken += len;
+                    cut(input, len);
                     self.partial_frame = None;
                     self.handle_frame(frame, out)
                 }
                 Ok(None) => {
-                    if !rest.is_empty() {
+                    if !input.is_empty() {
                         self.watch_partial_frame();
                     }
-                    return (taken, None);
+                    return None;
                 }
                 Err(error) => {
-                    taken += error.consumed;
+                    cut(input, error.consumed);
                     self.handle_frame_error(error, out)
                 }
             };
             if event.is_some() {
-                return (taken, event);
+                return event;
             }
         }
-        (input.len(), None)
+        *input = &[];
+        None
     }
 
     /// Takes the client's first 24 octets, or says early that they can't be that.

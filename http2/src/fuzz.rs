@@ -222,34 +222,23 @@ impl Drive {
         // A SETTINGS frame or PING is answered by as much, what is refused by RST_STREAM or a short response.
         self.allowance += 4 * octets.len();
         self.input.extend_from_slice(octets);
-        let mut taken = 0;
-        loop {
-            let rest = self.input.get(taken..).expect("no more is taken than was given");
-            let (len, event) = self.connection.handle_input(self.now, rest, &mut self.out);
-            taken += len;
-            if len == 0 && event.is_none() {
-                break;
-            }
-            if let Some(event) = event {
-                match event {
-                    Event::Headers { stream, .. } if !self.keys.contains(&stream) => {
-                        self.keys.push(stream);
-                        // Every other stream has its content taken behind its head.
-                        let rest = self.input.get(taken..).unwrap_or_default();
-                        if stream.id().get() & 2 == 0
-                            && let Some((len, content)) =
-                                self.connection.take_content(stream, rest, &mut self.out)
-                        {
-                            assert!(!content.is_empty());
-                            taken += len;
-                        }
+        let mut rest = &self.input[..];
+        while let Some(event) = self.connection.handle_input(self.now, &mut rest, &mut self.out) {
+            match event {
+                Event::Headers { stream, .. } if !self.keys.contains(&stream) => {
+                    self.keys.push(stream);
+                    // Every other stream has its content taken behind its head.
+                    if stream.id().get() & 2 == 0
+                        && let Some(content) = self.connection.take_content(stream, &mut rest, &mut self.out)
+                    {
+                        assert!(!content.is_empty());
                     }
-                    Event::Data { payload, end_stream, .. } => assert!(!payload.is_empty() || end_stream),
-                    _ => {}
                 }
+                Event::Data { payload, end_stream, .. } => assert!(!payload.is_empty() || end_stream),
+                _ => {}
             }
         }
-        self.input.drain(..taken);
+        self.input = rest.to_vec();
     }
 
     fn settle(&mut self) {

@@ -30,21 +30,14 @@
 //!
 //! // What a socket would carry:
 //! let wire = to_server.to_vec();
-//! let mut taken = 0;
+//! let mut rest = &wire[..];
 //! let mut paths = Vec::new();
-//! loop {
-//!     let (len, event) = server.handle_input(now, &wire[taken..], &mut to_client);
-//!     taken += len;
-//!     match event {
-//!         Some(Event::Headers { stream, headers, .. }) => {
-//!             paths.push(headers.get(b":path").unwrap_or_default().to_vec());
-//!             let mut response = HeaderList::new();
-//!             response.push(b":status", b"404", Indexing::Index);
-//!             server.send_headers(stream, (&response).into(), true, &mut to_client)?;
-//!         }
-//!         Some(_) => {}
-//!         None if len == 0 => break,
-//!         None => {}
+//! while let Some(event) = server.handle_input(now, &mut rest, &mut to_client) {
+//!     if let Event::Headers { stream, headers, .. } = event {
+//!         paths.push(headers.get(b":path").unwrap_or_default().to_vec());
+//!         let mut response = HeaderList::new();
+//!         response.push(b":status", b"404", Indexing::Index);
+//!         server.send_headers(stream, (&response).into(), true, &mut to_client)?;
 //!     }
 //! }
 //! assert_eq!(paths, [b"/"]);

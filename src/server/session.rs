@@ -197,11 +197,9 @@ impl Session for ServerSession {
 
     fn handle_input(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, input: &[u8]) -> usize {
         let Some(open) = &mut self.open else { return input.len() };
-        let mut consumed = 0;
+        let mut rest = input;
         loop {
-            let (count, event) = open.http2.handle_input(turn.now, &input[consumed..], out);
-            consumed += count;
-            match event {
+            match open.http2.handle_input(turn.now, &mut rest, out) {
                 Some(Event::Headers {
                     stream,
                     kind: HeadersKind::Request,
@@ -211,18 +209,19 @@ impl Session for ServerSession {
                     ..
                 }) => {
                     let request = Request { key: stream, headers, repeated, end_stream };
-                    consumed += open.begin_call(turn, out, request, &input[consumed..]);
+                    open.begin_call(turn, out, request, &mut rest);
                 }
                 Some(Event::Data { stream, token, payload, end_stream }) => {
                     open.handle_data(turn, out, stream, token, payload, end_stream);
                 }
                 Some(event) => open.handle_event(turn, out, event),
-                None => return consumed,
+                None => break,
             }
             if !open.http2.wants_input() {
-                return consumed;
+                break;
             }
         }
+        input.len() - rest.len()
     }
 
     fn handle_wake(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, slot: u32) {
@@ -357,14 +356,8 @@ impl Open {
         self.calls.get_mut(token).is_some_and(|call| call.key == stream)
     }
 
-    /// A request has begun, and `rest` follows its head in the input; says how many octets of that it took, too.
-    fn begin_call(
-        &mut self,
-        turn: &mut Turn<'_>,
-        out: &mut WriteBuf,
-        request: Request,
-        rest: &[u8],
-    ) -> usize {
+    /// A request has begun, and `rest` follows its head in the input; what it takes of that is cut off.
+    fn begin_call(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf, request: Request, rest: &mut &[u8]) {
         let Request { key, headers, repeated, end_stream } = request;
         let known = self.routes.iter().find(|known| Arc::ptr_eq(&known.headers, &headers));
         let HeadSays { route, kind, timeout, compression } = match known {
@@ -372,8 +365,7 @@ impl Open {
             None => match self.find_route(&headers, repeated) {
                 Ok(found) => found,
                 Err(rejection) => {
-                    self.reject(out, key, rejection, &headers);
-                    return 0;
+                    return self.reject(out, key, rejection, &headers);
                 }
             },
         };
@@ -389,17 +381,15 @@ impl Open {
         if streaming {
             let none = Message { compressed: false, payload: Payload::Borrowed(&[]) };
             self.start_run(turn, out, index, none);
-        } else if let Some((taken, content)) = self.http2.take_content(key, rest, out) {
+        } else if let Some(content) = self.http2.take_content(key, rest, out) {
             // What most requests are: all of it is here.
-            self.handle_one(turn, out, index, content, true);
-            return taken;
+            return self.handle_one(turn, out, index, content, true);
         } else {
             self.await_events(turn, index);
         }
         if end_stream && self.is_current(index, key) {
             self.handle_end_stream(turn, out, index);
         }
-        0
     }
 
     /// A call goes on when something comes: events find it, and its deadline.

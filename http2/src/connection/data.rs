@@ -1,7 +1,7 @@
 //! DATA that arrives, flow control of it, and the end of the peer's part of a stream.
 
 use super::receive::Outcome;
-use super::{Connection, Role};
+use super::{Connection, Role, cut};
 use crate::closed::Ending;
 use crate::state::State;
 use crate::streams::StreamKey;
@@ -80,7 +80,7 @@ impl Connection {
     }
 
     /// Server: takes the whole content of a request whose head was the last event, if the frame at the front of `input`
-    /// is all of it: DATA that ends the stream. How many octets that took, and the content.
+    /// is all of it: DATA that ends the stream. The frame is cut off `input` then.
     ///
     /// This spares the way by an event what has arrived together, as most requests do. `None` means that nothing has
     /// changed and [`handle_input`](Connection::handle_input) has to look.
@@ -88,9 +88,9 @@ impl Connection {
     pub fn take_content<'a>(
         &mut self,
         key: StreamKey,
-        input: &'a [u8],
+        input: &mut &'a [u8],
         out: &mut WriteBuf,
-    ) -> Option<(usize, &'a [u8])> {
+    ) -> Option<&'a [u8]> {
         // Some clients send the heads of many requests before their content: then HEADERS follow.
         const KIND: usize = 3;
         if input.get(KIND) != Some(&kind::DATA) {
@@ -120,7 +120,8 @@ impl Connection {
             encode::window_update(out.tail(), StreamId::ZERO, increment);
         }
         self.estimate_path(octets, out);
-        Some((frame.frame_len(), frame.payload))
+        cut(input, frame.frame_len());
+        Some(frame.payload)
     }
 
     /// DATA that carries nothing, not even the end.

@@ -477,7 +477,7 @@ fn frame_timeout_ends_a_dribbled_frame() {
     encode::ping(&mut input, false, [0; 8]);
     for len in 1..16 {
         assert!(!peer.connection.is_closed(), "{len}");
-        assert_eq!(peer.connection.handle_input(peer.now, &input[..len], &mut peer.out).0, 0);
+        assert_eq!(peer.take(&input[..len]), 0);
         peer.pass(Duration::from_secs(2));
     }
     assert_limited(&mut peer, ErrorCode::PROTOCOL_ERROR, "a frame wasn't completed in time");
@@ -491,10 +491,7 @@ fn frame_timeout_is_for_each_frame_anew() {
     let (begin, end) = ping.split_at(9);
     let mut input = begin.to_vec();
     for _ in 0..10 {
-        assert_eq!(
-            peer.connection.handle_input(peer.now, &input, &mut peer.out).0,
-            input.len() - begin.len()
-        );
+        assert_eq!(peer.take(&input), input.len() - begin.len());
         input.drain(..input.len() - begin.len());
         peer.pass(Duration::from_secs(20));
         input.extend_from_slice(end);
@@ -502,7 +499,7 @@ fn frame_timeout_is_for_each_frame_anew() {
     }
     assert!(!peer.connection.is_closed());
     let end = input.len() - begin.len();
-    assert_eq!(peer.connection.handle_input(peer.now, &input[..end], &mut peer.out).0, end);
+    assert_eq!(peer.take(&input[..end]), end);
     peer.pass(Duration::from_secs(100));
     assert!(!peer.connection.is_closed(), "no frame is under way");
 }

@@ -165,15 +165,11 @@ impl Pair {
             let arrived = end.wire.iter().take_while(|(at, _)| *at <= self.now).count();
             end.input.extend(end.wire.drain(..arrived).flat_map(|(_, octets)| octets));
             let input = std::mem::take(&mut end.input);
-            let mut taken = 0;
+            let mut rest = &input[..];
             loop {
                 let end = if is_client { &mut self.client } else { &mut self.server };
-                let (len, event) = end.connection.handle_input(self.now, &input[taken..], &mut end.out);
-                taken += len;
-                if len == 0 && event.is_none() {
-                    break;
-                }
-                let Some(event) = event else { continue };
+                let event = end.connection.handle_input(self.now, &mut rest, &mut end.out);
+                let Some(event) = event else { break };
                 let head = match event {
                     Event::Headers { stream, kind: HeadersKind::Request, .. } => Some(stream),
                     _ => None,
@@ -185,14 +181,13 @@ impl Pair {
                 }
                 let End { connection, out, .. } = &mut self.server;
                 if let Some(stream) = head.filter(|_| self.random.below(2) == 0)
-                    && let Some((len, payload)) = connection.take_content(stream, &input[taken..], out)
+                    && let Some(payload) = connection.take_content(stream, &mut rest, out)
                 {
-                    taken += len;
                     self.handle_server(Event::Data { stream, token: 0, payload, end_stream: true });
                 }
             }
             let end = if is_client { &mut self.client } else { &mut self.server };
-            end.input = input[taken..].to_vec();
+            end.input = rest.to_vec();
             while let Some(event) =
                 if is_client { &mut self.client } else { &mut self.server }.connection.poll_event()
             {

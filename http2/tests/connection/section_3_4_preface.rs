@@ -49,8 +49,7 @@ fn a_preface_octet_by_octet_is_a_preface() {
     let mut octets = PREFACE.to_vec();
     encode::settings(&mut octets, &[]);
     for len in 1..PREFACE.len() {
-        let (taken, event) = peer.connection.handle_input(peer.now, &octets[..len], &mut peer.out);
-        assert!(taken == 0 && event.is_none());
+        assert_eq!(peer.take(&octets[..len]), 0);
     }
     assert!(matches!(peer.feed(&octets)[..], [Event::Ready]));
 }

@@ -227,7 +227,7 @@ fn a_closed_connection_takes_everything_and_does_nothing() {
     peer.settle();
     peer.frames();
     let junk = [0x55; 100];
-    assert_eq!(peer.connection.handle_input(peer.now, &junk, &mut peer.out).0, junk.len());
+    assert_eq!(peer.take(&junk), junk.len());
     assert!(peer.connection.send_data(key, Bytes::from_static(b"x"), true, &mut peer.out).is_err());
     peer.connection.reset(key, ErrorCode::CANCEL, &mut peer.out);
     peer.connection.release(key, 1, &mut peer.out);

@@ -86,18 +86,20 @@ impl RawPeer {
         self
     }
 
+    /// Feeds octets of which no event comes; how many of them were taken.
+    pub(crate) fn take(&mut self, mut octets: &[u8]) -> usize {
+        let len = octets.len();
+        let event = self.connection.handle_input(self.now, &mut octets, &mut self.out);
+        assert!(event.is_none(), "{event:?}");
+        len - octets.len()
+    }
+
     /// Feeds octets as they are; all events that follow.
     pub(crate) fn feed(&mut self, octets: &[u8]) -> Vec<Event<'static>> {
-        let input: &'static [u8] = octets.to_vec().leak();
+        let mut input: &'static [u8] = octets.to_vec().leak();
         let mut events = Vec::new();
-        let mut taken = 0;
-        loop {
-            let (len, event) = self.connection.handle_input(self.now, &input[taken..], &mut self.out);
-            taken += len;
-            if len == 0 && event.is_none() {
-                break;
-            }
-            events.extend(event);
+        while let Some(event) = self.connection.handle_input(self.now, &mut input, &mut self.out) {
+            events.push(event);
         }
         events.extend(self.settle());
         events

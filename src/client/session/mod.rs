@@ -321,12 +321,12 @@ impl Session for ClientSession {
         }
         let is_unheard = self.open.as_ref().is_some_and(|open| open.ready_timer.is_some());
         self.speaks_tls |= is_unheard && input.starts_with(&TLS_ALERT);
-        let mut consumed = 0;
+        let mut rest = input;
         loop {
             let Some(open) = &mut self.open else { return input.len() };
-            let (count, event) = open.http2.handle_input(turn.now, &input[consumed..], out);
-            consumed += count;
-            let Some(event) = event else { return consumed };
+            let Some(event) = open.http2.handle_input(turn.now, &mut rest, out) else {
+                return input.len() - rest.len();
+            };
             self.handle_event(turn, out, event);
         }
     }
