@@ -31,7 +31,7 @@ const CLOSING: Duration = Duration::from_millis(50);
 const KEPT: i64 = 256 * 1024;
 
 /// What a call may hold on the server while its handler waits, in octets, its share of the connection included.
-const WAITING_STREAM: i64 = 1_024;
+const WAITING_STREAM: i64 = 928;
 /// What a connection without calls may hold on the server, in octets: its session, and what it learned of the
 /// headers that it sends and receives.
 const IDLE_CONNECTION: i64 = 2_560;

@@ -20,18 +20,19 @@ const REPORT_CONSUMED: usize = 32 * 1024;
 ///
 /// Dropping it cancels the call on a client. In a server's handler it may be dropped at any time: what the client
 /// still sends is discarded.
+///
+/// It is two words, and what is behind them is not copied: handlers' futures hold it several times over.
 pub struct Inbound<T> {
     stream: Arc<InboundStream<T>>,
-    /// Messages taken over from the session in one go.
-    ready: VecDeque<(Message<T>, usize)>,
-    consumed: usize,
-    was_compressed: bool,
+    /// What the user was shown of the server's answer.
+    shown: Option<Box<Shown>>,
+}
+
+/// On a client: what came around the messages, for as long as the user wants to look at it.
+#[derive(Default)]
+struct Shown {
     headers: Option<Metadata>,
     trailers: Option<Metadata>,
-    /// On a client, when somebody has asked.
-    peer: OnceLock<Peer>,
-    /// What the server knows of the call besides its messages.
-    context: Option<CallContext>,
 }
 
 /// A message that waits for the user.
@@ -92,47 +93,45 @@ pub(crate) struct InboundStream<T> {
     /// looks with each message, without the lock.
     abandoned: AtomicBool,
     decode: fn(Payload<'_>) -> Result<T, Status>,
+    /// What the server knows of the call besides its messages.
+    context: Option<CallContext>,
+    /// On a client: who answers, once that is settled.
+    peer: OnceLock<Peer>,
 }
 
 struct State<T> {
     messages: VecDeque<(Message<T>, usize)>,
+    /// Whether the message that the user took last arrived compressed.
+    was_compressed: bool,
     headers: Option<Metadata>,
     end: Option<Result<Metadata, Status>>,
     consumed: usize,
     reader: Option<Waker>,
     carrier: Option<Carrier>,
-    /// On a client: who is at the other end.
+    /// On a client: who is at the other end, until something has come from there, or nothing will.
     peer: Option<Peer>,
-    /// Something has come from there, or nothing will, so that it remains the other end.
-    answered: bool,
 }
 
 impl<T> Inbound<T> {
     pub(crate) fn new<C: Codec<T>>(link: Option<Link>, context: Option<CallContext>) -> Self {
         let state = State {
             messages: VecDeque::new(),
+            was_compressed: false,
             headers: None,
             end: None,
             consumed: 0,
             reader: None,
             carrier: link.map(Carrier::from),
             peer: None,
-            answered: false,
         };
-        Inbound {
-            stream: Arc::new(InboundStream {
-                state: Mutex::new(state),
-                abandoned: AtomicBool::new(false),
-                decode: C::decode,
-            }),
-            ready: VecDeque::new(),
-            consumed: 0,
-            was_compressed: false,
-            headers: None,
-            trailers: None,
-            peer: OnceLock::new(),
+        let stream = InboundStream {
+            state: Mutex::new(state),
+            abandoned: AtomicBool::new(false),
+            decode: C::decode,
             context,
-        }
+            peer: OnceLock::new(),
+        };
+        Inbound { stream: Arc::new(stream), shown: None }
     }
 
     pub(crate) fn stream(&self) -> &Arc<InboundStream<T>> {
@@ -150,44 +149,32 @@ impl<T> Inbound<T> {
 
     /// Attempts to take the next message; like [`message`](Inbound::message), for futures written by hand.
     pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<T>, Status>> {
-        if self.ready.is_empty() {
-            let mut state = self.stream.lock();
-            state.consumed += std::mem::take(&mut self.consumed);
-            if state.messages.is_empty() {
-                let poll = match &state.end {
-                    Some(Ok(_)) => Poll::Ready(Ok(None)),
-                    Some(Err(status)) => Poll::Ready(Err(status.clone())),
-                    None => {
-                        state.wait(cx);
-                        Poll::Pending
-                    }
-                };
-                state.report_consumed();
-                return poll;
-            }
-            std::mem::swap(&mut state.messages, &mut self.ready);
-        }
-        match self.ready.pop_front() {
-            Some((message, octets)) => {
-                self.consumed += octets;
-                if self.consumed >= REPORT_CONSUMED {
-                    let mut state = self.stream.lock();
-                    state.consumed += std::mem::take(&mut self.consumed);
-                    state.report_consumed();
+        let mut state = self.stream.lock();
+        let Some((message, octets)) = state.messages.pop_front() else {
+            return match &state.end {
+                Some(Ok(_)) => Poll::Ready(Ok(None)),
+                Some(Err(status)) => Poll::Ready(Err(status.clone())),
+                None => {
+                    state.wait(cx);
+                    state.report_consumed(0);
+                    Poll::Pending
                 }
-                self.was_compressed = !matches!(message, Message::Decoded(_));
-                match message {
-                    Message::Decoded(message) | Message::Inflated(message) => Poll::Ready(Ok(Some(message))),
-                    Message::Compressed(message) => Poll::Ready(self.inflate(&message).map(Some)),
-                }
-            }
-            None => Poll::Ready(Ok(None)),
+            };
+        };
+        let before = state.consumed;
+        state.consumed += octets;
+        state.report_consumed(before);
+        state.was_compressed = !matches!(message, Message::Decoded(_));
+        drop(state);
+        match message {
+            Message::Decoded(message) | Message::Inflated(message) => Poll::Ready(Ok(Some(message))),
+            Message::Compressed(message) => Poll::Ready(self.inflate(&message).map(Some)),
         }
     }
 
     /// Whether the message that was taken last arrived compressed.
     pub fn was_compressed(&self) -> bool {
-        self.was_compressed
+        self.stream.lock().was_compressed
     }
 
     /// A message that cannot be had is the end of the call: its status is what the user is told from now on.
@@ -195,10 +182,8 @@ impl<T> Inbound<T> {
         let payload = message.decompress();
         let decoded = payload.and_then(|payload| decode(self.stream.decode, Payload::Owned(payload)));
         decoded.inspect_err(|status| {
-            let unread: usize = self.ready.drain(..).map(|(_, octets)| octets).sum();
             let mut state = self.stream.lock();
-            let waiting: usize = state.messages.drain(..).map(|(_, octets)| octets).sum();
-            state.consumed += unread + waiting + std::mem::take(&mut self.consumed);
+            state.discard_messages();
             state.end = Some(Err(status.clone()));
             self.stream.abandon();
             if let Some(carrier) = &state.carrier {
@@ -213,7 +198,8 @@ impl<T> Inbound<T> {
     ///
     /// The status of the call if it ended without any.
     pub async fn headers(&mut self) -> Result<&Metadata, Status> {
-        if self.headers.is_none() {
+        let shown = self.shown.get_or_insert_default();
+        if shown.headers.is_none() {
             let headers = std::future::poll_fn(|cx| {
                 let mut state = self.stream.lock();
                 match (state.headers.take(), &state.end) {
@@ -226,27 +212,27 @@ impl<T> Inbound<T> {
                     }
                 }
             });
-            let headers = headers.await?;
-            self.headers = Some(headers);
+            shown.headers = Some(headers.await?);
         }
-        Ok(self.headers.get_or_insert_default())
+        Ok(shown.headers.get_or_insert_default())
     }
 
     /// On a client: what the server sent behind its last message. Empty until [`message`](Inbound::message) has
     /// returned `None`; after an error they are the status's own [`Status::metadata`].
     pub fn trailers(&mut self) -> &Metadata {
-        if self.trailers.is_none()
+        let shown = self.shown.get_or_insert_default();
+        if shown.trailers.is_none()
             && let Some(Ok(trailers)) = &mut self.stream.lock().end
         {
-            self.trailers = Some(std::mem::take(trailers));
+            shown.trailers = Some(std::mem::take(trailers));
         }
-        self.trailers.get_or_insert_default()
+        shown.trailers.get_or_insert_default()
     }
 
     /// In a handler: the client's metadata.
     pub fn metadata(&self) -> &Metadata {
         const EMPTY: &Metadata = &Metadata::new();
-        self.context.as_ref().map_or(EMPTY, |context| &context.metadata)
+        self.stream.context.as_ref().map_or(EMPTY, |context| &context.metadata)
     }
 
     /// In a handler: the algorithms that the client accepts beside `identity`.
@@ -257,26 +243,20 @@ impl<T> Inbound<T> {
     /// In a handler: who calls. On a client: who answers, known with the initial metadata or the end of a call that had
     /// a connection. Of several attempts it is the one that became the call, or the last.
     pub fn peer(&self) -> Option<&Peer> {
-        if let Some(context) = &self.context {
-            return Some(&context.received.peer);
+        match &self.stream.context {
+            Some(context) => Some(&context.received.peer),
+            None => self.stream.peer.get(),
         }
-        if self.peer.get().is_none() {
-            let state = self.stream.lock();
-            if let Some(peer) = state.peer.as_ref().filter(|_| state.answered) {
-                return Some(self.peer.get_or_init(|| peer.clone()));
-            }
-        }
-        self.peer.get()
     }
 
     /// In a handler: when the client gives the call up.
     pub fn deadline(&self) -> Option<Instant> {
-        self.context.as_ref().and_then(|context| context.received.deadline)
+        self.stream.context.as_ref().and_then(|context| context.received.deadline)
     }
 
     /// In a handler: the token that tells work outside the handler's future of the call's cancellation.
     pub fn cancellation(&self) -> Option<&CancellationToken> {
-        self.context.as_ref().map(|context| &context.received.cancellation)
+        self.stream.context.as_ref().map(|context| context.received.cancellation())
     }
 }
 
@@ -294,9 +274,7 @@ impl<T> Drop for Inbound<T> {
     fn drop(&mut self) {
         let mut state = self.stream.lock();
         self.stream.abandon();
-        let unread =
-            state.messages.drain(..).chain(self.ready.drain(..)).map(|(_, octets)| octets).sum::<usize>();
-        state.consumed += self.consumed + unread;
+        state.discard_messages();
         if let Some(carrier) = state.carrier.take() {
             carrier.notify();
         }
@@ -307,7 +285,7 @@ impl<T> fmt::Debug for Inbound<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.stream.lock();
         f.debug_struct("Inbound")
-            .field("waiting", &(state.messages.len() + self.ready.len()))
+            .field("waiting", &state.messages.len())
             .field("ended", &state.end.is_some())
             .finish()
     }
@@ -320,8 +298,15 @@ impl<T> State<T> {
         }
     }
 
-    fn report_consumed(&self) {
-        if self.consumed >= REPORT_CONSUMED
+    /// Drops what the user has not taken, as if it were consumed.
+    fn discard_messages(&mut self) {
+        self.consumed += self.messages.drain(..).map(|(_, octets)| octets).sum::<usize>();
+    }
+
+    /// Tells the session of what was consumed, if it is much and was not before.
+    fn report_consumed(&self, before: usize) {
+        if before < REPORT_CONSUMED
+            && self.consumed >= REPORT_CONSUMED
             && let Some(carrier) = &self.carrier
         {
             carrier.notify();
@@ -353,6 +338,10 @@ impl<T> InboundStream<T> {
     fn add(&self, message: Message<T>, octets: usize) {
         self.update(|state| {
             if self.is_wanted() {
+                if state.messages.capacity() == 0 {
+                    // Most readers keep up.
+                    state.messages.reserve_exact(1);
+                }
                 state.messages.push_back((message, octets));
             } else {
                 state.consumed += octets;
@@ -362,6 +351,14 @@ impl<T> InboundStream<T> {
 
     fn is_wanted(&self) -> bool {
         !self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Something has come from the other end, or nothing will: it remains the other end.
+    fn settle_peer(&self, state: &mut State<T>) {
+        if let Some(peer) = state.peer.take() {
+            // Of several, the first remains.
+            let _ = self.peer.set(peer);
+        }
     }
 
     /// Changes the state and wakes the reader.
@@ -440,7 +437,7 @@ impl<T: Send> Receiver for InboundStream<T> {
     fn handle_headers(&self, headers: Metadata) {
         self.update(|state| {
             state.headers = Some(headers);
-            state.answered = true;
+            self.settle_peer(state);
         });
     }
 
@@ -460,7 +457,7 @@ impl<T: Send> Receiver for InboundStream<T> {
     fn handle_end(&self, result: Result<Metadata, Status>) {
         self.update(|state| {
             state.end.get_or_insert(result);
-            state.answered = true;
+            self.settle_peer(state);
             state.carrier = None;
         });
     }

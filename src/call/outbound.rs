@@ -30,13 +30,11 @@ const ONE_FRAME: usize = 16_384;
 ///
 /// On a client, [`finish`](Outbound::finish) (or dropping it) tells the server that no more messages come. In a
 /// server's handler the stream ends when the handler returns.
+///
+/// It is three words, and what is behind them is not copied: handlers' futures hold it several times over.
 pub struct Outbound<T> {
     stream: Arc<OutboundStream>,
     encoder: Encoder<T>,
-    max_message_size: usize,
-    compression: Option<SendCompression>,
-    /// Messages go to interceptors, which see them as they are: what is chosen here goes with them.
-    is_relayed: bool,
 }
 
 struct Encoder<T> {
@@ -60,26 +58,23 @@ pub(crate) struct OutboundStream {
 
 #[derive(Default)]
 struct State {
+    max_message_size: usize,
+    compression: Option<SendCompression>,
+    /// Messages go to interceptors, which see them as they are: what is chosen here goes with them.
+    is_relayed: bool,
     /// Encoded messages in order: first the chunks, then the tail.
     chunks: VecDeque<Bytes>,
     tail: Vec<u8>,
     /// How much of the tail has gone to the connection and is kept. Then there are no chunks.
     tail_sent: usize,
     waiting: usize,
-    /// A handler's initial metadata, until the session has sent it.
-    headers: Option<Metadata>,
     headers_sent: bool,
-    /// What compresses the messages of a handler's response, for its headers.
-    encoding: Option<EncodingId>,
-    /// The same behind interceptors, which learn its name.
-    choice: Option<Box<str>>,
-    trailers: Metadata,
+    /// What a handler has said besides its messages.
+    said: Option<Box<Said>>,
     finished: bool,
     end_sent: bool,
     closed: Option<Status>,
     writers: Vec<Waker>,
-    /// The limit of the call's config.
-    message_limit: Option<usize>,
     carrier: Option<Carrier>,
     notified: bool,
     /// Something went to the connection.
@@ -94,25 +89,36 @@ struct State {
     original: Option<Weak<OutboundStream>>,
 }
 
+/// What few handlers say.
+#[derive(Default)]
+struct Said {
+    /// The initial metadata, until the session has sent it.
+    headers: Option<Metadata>,
+    /// The name of what compresses the messages, for interceptors.
+    choice: Option<Box<str>>,
+    trailers: Metadata,
+}
+
 impl<T> Outbound<T> {
     pub(crate) fn new<C: Codec<T>>(link: Option<Link>, max_message_size: usize) -> Self {
-        let state = State { carrier: link.map(Carrier::from), ..State::default() };
+        let state = State { max_message_size, carrier: link.map(Carrier::from), ..State::default() };
         let stream = Arc::new(OutboundStream { state: Mutex::new(state) });
         let encoder = Encoder { encoded_len: C::encoded_len, encode: C::encode, message: PhantomData };
-        Outbound { stream, encoder, max_message_size, compression: None, is_relayed: false }
+        Outbound { stream, encoder }
     }
 
     /// Compresses messages as chosen.
-    pub(crate) fn compressed(mut self, compression: SendCompression) -> Self {
-        self.stream.lock().encoding = compression.chosen;
-        self.compression = Some(compression);
+    pub(crate) fn compressed(self, compression: SendCompression) -> Self {
+        self.stream.lock().compression = Some(compression);
         self
     }
 
     /// Sends to interceptors; a handler may choose among these algorithms.
-    pub(crate) fn relayed(mut self, choices: Option<SendCompression>) -> Self {
-        self.compression = choices;
-        self.is_relayed = true;
+    pub(crate) fn relayed(self, choices: Option<SendCompression>) -> Self {
+        let mut state = self.stream.lock();
+        state.compression = choices;
+        state.is_relayed = true;
+        drop(state);
         self
     }
 
@@ -156,22 +162,21 @@ impl<T> Outbound<T> {
     /// INTERNAL if the client does not accept it, the server does not know it, or it is too late. On a client the
     /// request chooses: [`Request::with_compression`](crate::Request::with_compression).
     pub fn set_compression(&mut self, algorithm: &str) -> Result<(), Status> {
-        let Some(compression) = &mut self.compression else {
+        let mut state = self.stream.lock();
+        let is_late = state.has_headers() || state.waiting > 0;
+        let Some(compression) = &mut state.compression else {
             return Err(Status::internal(
                 "compression is chosen at the end of the stream that the server made",
             ));
         };
-        let mut state = self.stream.lock();
-        if state.headers_sent || state.headers.is_some() || state.waiting > 0 {
+        if is_late {
             return Err(Status::internal(
                 "compression is chosen before the response headers and the first message are sent",
             ));
         }
         compression.choose(algorithm)?;
-        if self.is_relayed {
-            state.choice = Some(algorithm.into());
-        } else {
-            state.encoding = compression.chosen;
+        if state.is_relayed {
+            state.say().choice = Some(algorithm.into());
         }
         Ok(())
     }
@@ -186,12 +191,12 @@ impl<T> Outbound<T> {
         if let Some(status) = &state.closed {
             return Err(status.clone());
         }
-        if state.headers_sent || state.headers.is_some() {
+        if state.has_headers() {
             return Err(Status::internal(
                 "the response headers were sent already; they can be sent once, before the first message",
             ));
         }
-        state.headers = Some(headers);
+        state.say().headers = Some(headers);
         state.notify();
         Ok(())
     }
@@ -212,34 +217,31 @@ impl<T> Outbound<T> {
     ) -> Poll<Result<(), Status>> {
         let Some(message) = slot else { return Poll::Ready(Ok(())) };
         let size = (self.encoder.encoded_len)(message);
-        if let Some(compression) = &self.compression
-            && is_compressed
-            && !self.is_relayed
-            && compression.chosen.is_some()
+        let mut state = self.stream.lock();
+        if is_compressed
             && size > 0
+            && let Some(compression) = state.compression().cloned()
         {
-            if ready!(self.stream.lock().poll_room(cx)).is_ok() {
+            let room = ready!(state.poll_room(cx));
+            drop(state);
+            if room.is_ok() {
                 let mut encoded = Vec::with_capacity(size);
                 (self.encoder.encode)(message, &mut encoded);
                 *slot = None;
-                return Poll::Ready(self.send_compressed(compression, &encoded));
+                return Poll::Ready(self.send_compressed(&compression, &encoded));
             }
             *slot = None;
             return Poll::Ready(Err(self.stream.lock().closed_status()));
         }
-        let length = check_send_len(size, self.max_message_size)?;
+        let length = check_send_len(size, state.max_message_size)?;
         let mut prefix = message_prefix(length);
-        if self.is_relayed && !is_compressed {
+        if state.is_relayed && !is_compressed {
             prefix[0] = AS_IT_IS;
         }
         let append = |buffer: &mut Vec<u8>| {
             buffer.extend_from_slice(&prefix);
             (self.encoder.encode)(message, buffer);
         };
-        let mut state = self.stream.lock();
-        if let Some(limit) = state.message_limit {
-            check_send_len(size, limit)?;
-        }
         if ready!(state.poll_room(cx)).is_ok() {
             if size < OWN_BUFFER && state.replay.is_none() {
                 let whole = state.tail.len();
@@ -269,7 +271,8 @@ impl<T> Outbound<T> {
 impl<T> Outbound<T> {
     /// Compresses an encoded message that is not empty, and adds it.
     fn send_compressed(&self, compression: &SendCompression, encoded: &[u8]) -> Result<(), Status> {
-        let framed = compression.frame(encoded, self.max_message_size).unwrap_or_else(|| Ok(Vec::new()))?;
+        let limit = self.stream.lock().max_message_size;
+        let framed = compression.frame(encoded, limit).unwrap_or_else(|| Ok(Vec::new()))?;
         let mut state = self.stream.lock();
         if state.closed.is_some() {
             return Err(state.closed_status());
@@ -283,15 +286,15 @@ impl<T> Outbound<T> {
 impl Outbound<EncodedMessage> {
     /// Sends a message without waiting for room.
     pub(crate) fn send_now(&self, message: EncodedMessage) -> Result<(), Status> {
-        if let Some(compression) = &self.compression
-            && compression.chosen.is_some()
-            && message.is_compressible()
-            && !message.is_empty()
-        {
-            return self.send_compressed(compression, message.as_bytes());
-        }
-        let length = check_send_len(message.len(), self.max_message_size)?;
         let mut state = self.stream.lock();
+        if message.is_compressible()
+            && !message.is_empty()
+            && let Some(compression) = state.compression().cloned()
+        {
+            drop(state);
+            return self.send_compressed(&compression, message.as_bytes());
+        }
+        let length = check_send_len(message.len(), state.max_message_size)?;
         if state.closed.is_some() {
             return Err(state.closed_status());
         }
@@ -371,6 +374,20 @@ impl State {
             self.writers.push(cx.waker().clone());
         }
         Poll::Pending
+    }
+
+    /// What compresses the messages here.
+    fn compression(&self) -> Option<&SendCompression> {
+        self.compression.as_ref().filter(|compression| !self.is_relayed && compression.chosen.is_some())
+    }
+
+    fn say(&mut self) -> &mut Said {
+        self.said.get_or_insert_default()
+    }
+
+    /// Whether the initial metadata is settled.
+    fn has_headers(&self) -> bool {
+        self.headers_sent || self.said.as_ref().is_some_and(|said| said.headers.is_some())
     }
 
     /// Why nothing can be sent any more.
@@ -494,7 +511,8 @@ impl Drop for Unfinished<'_> {
 impl OutboundStream {
     /// Messages sent from now on may have this many octets at most, whatever the [`Outbound`] itself allows.
     pub(crate) fn limit_message_size(&self, octets: usize) {
-        self.lock().message_limit = Some(octets);
+        let mut state = self.lock();
+        state.max_message_size = state.max_message_size.min(octets);
     }
 
     /// The call has this carrier from now on.
@@ -608,7 +626,7 @@ impl OutboundStream {
     }
 
     pub(crate) fn set_trailers(&self, trailers: Metadata) {
-        self.lock().trailers = trailers;
+        self.lock().say().trailers = trailers;
     }
 
     /// Initial metadata to be sent now: a handler asked for that, or its first message needs them in front. The first
@@ -617,16 +635,16 @@ impl OutboundStream {
         let mut state = self.lock();
         // What is sent from now on is seen by the next look, not by the `pump` that follows this one.
         state.notified = false;
-        if state.headers_sent || (state.headers.is_none() && state.waiting == 0) {
+        if state.headers_sent || (!state.has_headers() && state.waiting == 0) {
             return None;
         }
         state.headers_sent = true;
-        Some(state.headers.take().unwrap_or_default())
+        Some(state.said.as_mut().and_then(|said| said.headers.take()).unwrap_or_default())
     }
 
     /// What a handler behind interceptors has chosen to compress its messages.
     pub(crate) fn take_choice(&self) -> Option<String> {
-        self.lock().choice.take().map(String::from)
+        self.lock().said.as_mut()?.choice.take().map(String::from)
     }
 
     /// Ready when there is room for a message, as for [`Outbound::send`].
@@ -666,7 +684,7 @@ impl OutboundStream {
 
     /// What compresses the messages, for the response's head.
     pub(crate) fn encoding(&self) -> Option<EncodingId> {
-        self.lock().encoding
+        self.lock().compression()?.chosen
     }
 
     pub(crate) fn headers_sent(&self) -> bool {
@@ -675,7 +693,9 @@ impl OutboundStream {
 
     /// What a handler's result and the trailers that it has set are together.
     pub(crate) fn outcome(&self, result: Result<(), Status>) -> Result<Metadata, Status> {
-        let trailers = std::mem::take(&mut self.lock().trailers);
+        let mut state = self.lock();
+        let trailers = state.said.as_mut().map(|said| std::mem::take(&mut said.trailers)).unwrap_or_default();
+        drop(state);
         match result {
             Ok(()) => Ok(trailers),
             Err(mut status) => {

@@ -1,7 +1,7 @@
 //! A request: its message, its metadata, and what a client wants of the call or a handler knows of it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::{
@@ -58,9 +58,26 @@ impl<T> Incoming for Request<T> {
 pub(crate) struct Received {
     pub(crate) peer: Peer,
     pub(crate) deadline: Option<Instant>,
-    pub(crate) cancellation: CancellationToken,
+    /// Made for the first who asks.
+    cancellation: OnceLock<CancellationToken>,
     /// What the server can compress by.
-    pub(crate) encodings: Arc<Encodings>,
+    encodings: Arc<Encodings>,
+}
+
+impl Received {
+    pub(crate) fn new(peer: Peer, deadline: Option<Instant>, encodings: Arc<Encodings>) -> Self {
+        Received { peer, deadline, cancellation: OnceLock::new(), encodings }
+    }
+
+    pub(crate) fn cancellation(&self) -> &CancellationToken {
+        self.cancellation.get_or_init(CancellationToken::new)
+    }
+
+    /// Becomes the next call's. False if somebody holds the token of the last.
+    pub(crate) fn restart(&mut self, deadline: Option<Instant>) -> bool {
+        self.deadline = deadline;
+        self.cancellation.get_mut().is_none_or(CancellationToken::is_unused)
+    }
 }
 
 /// What a server knows of a call besides its messages.
@@ -299,7 +316,7 @@ impl<T> Request<T> {
 
     /// In a handler: the token that tells work outside the handler's future of the call's cancellation.
     pub fn cancellation(&self) -> Option<&CancellationToken> {
-        self.received.as_ref().map(|received| &received.cancellation)
+        self.received.as_ref().map(|received| received.cancellation())
     }
 }
 

@@ -9,7 +9,7 @@ use lariat_http2::StreamKey;
 
 use super::invocation::{CallCompression, Invocation};
 use super::watch::Watched;
-use crate::call::{CancellationToken, Encodings, OutboundStream, Received, Receiver};
+use crate::call::{Encodings, OutboundStream, Received, Receiver};
 use crate::net::{Peer, TimerId};
 use crate::rpc::{Cardinality, ServerCall, Status};
 
@@ -95,25 +95,20 @@ impl Place {
         encodings: &Arc<Encodings>,
         deadline: Option<Instant>,
     ) -> Arc<Received> {
-        if let Some(received) = self.received.as_mut().and_then(Arc::get_mut)
-            && received.cancellation.is_unused()
+        if let Some(received) = &mut self.received
+            && Arc::get_mut(received).is_some_and(|received| received.restart(deadline))
         {
-            received.deadline = deadline;
-        } else {
-            self.received = None;
+            return Arc::clone(received);
         }
-        let received = self.received.get_or_insert_with(|| {
-            let (peer, cancellation) = (peer.clone(), CancellationToken::new());
-            Arc::new(Received { peer, deadline, cancellation, encodings: Arc::clone(encodings) })
-        });
-        Arc::clone(received)
+        let received = Arc::new(Received::new(peer.clone(), deadline, Arc::clone(encodings)));
+        Arc::clone(self.received.insert(received))
     }
 
     /// Tells whoever holds the call's token that it is over.
     pub(super) fn cancel(&self) {
         // Before its handler starts, what is here is still an earlier call's.
         if let (Call { headers: None, .. }, Some(received)) = (&self.call, &self.received) {
-            received.cancellation.cancel();
+            received.cancellation().cancel();
         }
     }
 }
