@@ -1,9 +1,6 @@
 //! The engine: the set of event loops that channels and servers run on.
 
-#[cfg(feature = "affinity")]
 mod affinity;
-#[cfg(not(feature = "affinity"))]
-mod no_affinity;
 mod sleep;
 mod spawn;
 
@@ -15,10 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::call::wait;
-#[cfg(feature = "affinity")]
 use affinity::Core;
-#[cfg(not(feature = "affinity"))]
-use no_affinity::Core;
 
 use crate::net::{EventLoop, LoopHandle, LoopOptions, LoopStats, check_busy_poll, on_event_loop};
 
@@ -35,7 +29,7 @@ pub(crate) use spawn::spawn;
 ///
 /// - [`current_thread`](EngineBuilder::current_thread) saves the two thread switches of a call that another thread
 ///   waits for, and costs nothing but that this thread is the loop's.
-/// - `EngineBuilder::pin_threads` (feature `affinity`) keeps a loop's data in its core's caches.
+/// - [`EngineBuilder::pin_threads`] keeps a loop's data in its core's caches.
 /// - [`busy_poll`](EngineBuilder::busy_poll) saves the wake-up of a sleeping thread, and costs processor time while
 ///   the loop has nothing to do. It is for loops that have a core of their own.
 /// - [`socket_busy_poll`](EngineBuilder::socket_busy_poll) has the kernel do the same in the network driver.
@@ -200,8 +194,7 @@ impl EngineBuilder {
 
     /// Pins the loops' threads to these cores, by the numbers that Linux gives them: the first loop's to the first, and
     /// so on, from the beginning again when there are more loops than cores. For engines with threads: on a
-    /// current-thread engine the thread is the caller's, to be pinned by the caller. Needs the feature `affinity`.
-    #[cfg(feature = "affinity")]
+    /// current-thread engine the thread is the caller's, to be pinned by the caller.
     pub fn pin_threads(mut self, cores: impl IntoIterator<Item = usize>) -> Self {
         self.cores = cores.into_iter().collect();
         self

@@ -22,6 +22,7 @@ use super::session::{CloseReason, Ring, Session, Task, Turn};
 use super::simulation::Network;
 use super::socket::{Socket, SocketOptions};
 use super::timers::Timers;
+use super::wake_timer::WakeTimer;
 
 /// Readiness events taken from the kernel at once.
 const EVENTS: usize = 1024;
@@ -38,6 +39,8 @@ const BURST_OVER: Duration = Duration::from_secs(1);
 const TABLES_MOVE: Duration = Duration::from_millis(100);
 /// The token of the mailbox's waker; no entry has it, since generations start at 1.
 const WAKER: mio::Token = mio::Token(0);
+/// That of the timer, which no entry has for the same reason.
+const WAKE_TIMER: mio::Token = mio::Token(1);
 
 /// How a loop waits, and what its sockets are told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +53,7 @@ pub(crate) struct LoopOptions {
 /// One event loop. It runs on the thread that calls [`EventLoop::run`] or [`EventLoop::block_on`].
 pub(crate) struct EventLoop {
     poll: mio::Poll,
+    wake_timer: WakeTimer,
     events: mio::Events,
     mailbox: Mailbox,
     buffers: Buffers,
@@ -97,6 +101,7 @@ impl EventLoop {
         let (handle, mailbox) = mailbox::mailbox(waker);
         let now = clock::now();
         let event_loop = EventLoop {
+            wake_timer: WakeTimer::new(poll.registry(), WAKE_TIMER)?,
             poll,
             events: mio::Events::with_capacity(EVENTS),
             mailbox,
@@ -128,7 +133,10 @@ impl EventLoop {
         thread.take_main();
         self.turn(&thread);
         let now = self.parts.now;
-        self.time_to_wait(&thread).map(|wait| now + wait)
+        match self.may_sleep(&thread) {
+            true => self.parts.timers.next_expiry().map(|due| due.max(now)),
+            false => Some(now),
+        }
     }
 
     /// What each open session holds.
@@ -229,21 +237,22 @@ impl EventLoop {
         if !self.options.spin.is_zero() && !self.has_work(thread) && self.spin()? {
             return Ok(());
         }
-        let wait = self.time_to_wait(thread);
-        self.poll(wait)
+        if !self.may_sleep(thread) {
+            return self.poll(false);
+        }
+        if let Some(due) = self.parts.timers.next_expiry() {
+            self.wake_timer.wake_at(due, self.parts.now)?;
+        }
+        self.poll(true)
     }
 
     fn has_work(&self, thread: &EnteredThread) -> bool {
         !self.again.is_empty() || thread.has_notes() || self.stopped
     }
 
-    fn time_to_wait(&mut self, thread: &EnteredThread) -> Option<Duration> {
-        if self.has_work(thread) || !self.mailbox.fall_asleep() {
-            return Some(Duration::ZERO);
-        }
-        let next = self.parts.timers.next_expiry()?;
-        // As of the beginning of the turn: a timer may be late by the length of one turn anyway.
-        Some(next.saturating_duration_since(self.parts.now))
+    /// Whether there is nothing to do. From then on messages wake the loop.
+    fn may_sleep(&mut self, thread: &EnteredThread) -> bool {
+        !self.has_work(thread) && self.mailbox.fall_asleep()
     }
 
     /// Polls without sleeping until something comes or the time for that is over. Whether something came.
@@ -251,7 +260,7 @@ impl EventLoop {
         let due = self.parts.timers.next_expiry();
         let end = clock::later(clock::now(), self.options.spin);
         loop {
-            self.poll(Some(Duration::ZERO))?;
+            self.poll(false)?;
             let now = clock::now();
             self.parts.now = now;
             if !self.events.is_empty() || self.mailbox.has_messages() || due.is_some_and(|due| due <= now) {
@@ -263,17 +272,17 @@ impl EventLoop {
         }
     }
 
-    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    fn poll(&mut self, sleeps: bool) -> io::Result<()> {
         let counters = self.parts.handle.counters();
         counters.polls.add(1);
-        counters.sleeps.add(u64::from(timeout != Some(Duration::ZERO)));
+        counters.sleeps.add(u64::from(sleeps));
         counters.timers.set(self.parts.timers.len() as u64);
         #[cfg(test)]
         if self.network.is_some() {
             // Time passes when all loops of the simulation wait for it.
             return Ok(());
         }
-        self.poll.poll(&mut self.events, timeout)
+        self.poll.poll(&mut self.events, (!sleeps).then_some(Duration::ZERO))
     }
 
     fn handle_events(&mut self) {
@@ -288,6 +297,9 @@ impl EventLoop {
         }
         let events = std::mem::replace(&mut self.events, mio::Events::with_capacity(0));
         for event in &events {
+            if event.token() == WAKE_TIMER {
+                continue;
+            }
             self.parts.handle.counters().events.add(1);
             if event.token() == WAKER {
                 continue;

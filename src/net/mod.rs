@@ -31,6 +31,7 @@ mod stats;
 mod timers;
 #[cfg(feature = "tls")]
 mod tls;
+mod wake_timer;
 
 pub use address::{Address, AddressError};
 pub(crate) use alarm::Alarm;

@@ -12,7 +12,7 @@ pub struct LoopStats {
     pub polls: u64,
     /// Those that were allowed to sleep.
     pub sleeps: u64,
-    /// Readiness events that polls have returned.
+    /// Readiness events that polls have returned, those of the loop's timer apart.
     pub events: u64,
     /// Reads from sockets, those in vain included.
     pub reads: u64,
