@@ -60,18 +60,10 @@ pub struct PlainFrame<'a> {
     pub end_stream: bool,
 }
 
-impl PlainFrame<'_> {
-    /// The octets that the frame takes up.
-    #[inline]
-    pub fn frame_len(&self) -> usize {
-        FRAME_HEADER_LEN + self.payload.len()
-    }
-}
-
-/// What [`decode`] would make of the front of `input`, if that is a [`PlainFrame`], in a fraction of the time. `None`
-/// means that `decode` has to look.
+/// What [`decode`] would make of the front of `input`, if that is a [`PlainFrame`], in a fraction of the time; and what
+/// follows it. `None` means that `decode` has to look.
 #[inline]
-pub fn decode_plain(input: &[u8], max_frame_size: u32) -> Option<PlainFrame<'_>> {
+pub fn decode_plain(input: &[u8], max_frame_size: u32) -> Option<(PlainFrame<'_>, &[u8])> {
     let (&[l2, l1, l0, kind, flags, s3, s2, s1, s0], rest) = input.split_first_chunk::<FRAME_HEADER_LEN>()?;
     let is_headers = match (kind, flags & !flag::END_STREAM) {
         (kind::DATA, 0) => false,
@@ -84,8 +76,8 @@ pub fn decode_plain(input: &[u8], max_frame_size: u32) -> Option<PlainFrame<'_>>
     if len > max_frame_size || stream.is_zero() {
         return None;
     }
-    let payload = rest.get(..len as usize)?;
-    Some(PlainFrame { is_headers, stream, payload, end_stream: flags & flag::END_STREAM != 0 })
+    let (payload, rest) = rest.split_at_checked(len as usize)?;
+    Some((PlainFrame { is_headers, stream, payload, end_stream: flags & flag::END_STREAM != 0 }, rest))
 }
 
 #[inline]

@@ -187,13 +187,13 @@ proptest! {
         });
         octets.truncate(octets.len().min(cut));
         let full = decode(&octets, max);
-        let plain = decode_plain(&octets, max).map(|plain| {
+        let plain = decode_plain(&octets, max).map(|(plain, rest)| {
             let (stream, payload, end_stream) = (plain.stream, plain.payload, plain.end_stream);
             let frame = match plain.is_headers {
                 true => Frame::Headers { stream, fragment: payload, priority: None, end_stream, end_headers: true },
                 false => Frame::Data { stream, payload, padding: 0, end_stream },
             };
-            (frame, plain.frame_len())
+            (frame, octets.len() - rest.len())
         });
         match full {
             // All that have no flag beyond these.

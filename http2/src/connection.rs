@@ -199,12 +199,12 @@ impl Connection {
         out: &mut WriteBuf,
     ) -> Option<Event<'a>> {
         self.now = now;
-        while let Some(frame) = decode_plain(input, self.local.max_frame_size)
+        while let Some((frame, rest)) = decode_plain(input, self.local.max_frame_size)
             && self.preface == Preface::Complete
             && self.assembly.is_none()
             && self.close_reason.is_none()
         {
-            cut(input, frame.frame_len());
+            *input = rest;
             self.partial_frame = None;
             let event = self.handle_plain_frame(frame, out);
             if event.is_some() {

@@ -1,7 +1,7 @@
 //! DATA that arrives, flow control of it, and the end of the peer's part of a stream.
 
 use super::receive::Outcome;
-use super::{Connection, Role, cut};
+use super::{Connection, Role};
 use crate::closed::Ending;
 use crate::state::State;
 use crate::streams::StreamKey;
@@ -96,7 +96,7 @@ impl Connection {
         if input.get(KIND) != Some(&kind::DATA) {
             return None;
         }
-        let frame = decode_plain(input, self.local.max_frame_size)?;
+        let (frame, rest) = decode_plain(input, self.local.max_frame_size)?;
         let stream = self.streams.get_mut(key)?;
         let octets = frame.payload.len();
         let is_content = frame.end_stream && frame.stream == key.id() && octets > 0;
@@ -120,7 +120,7 @@ impl Connection {
             encode::window_update(out.tail(), StreamId::ZERO, increment);
         }
         self.estimate_path(octets, out);
-        cut(input, frame.frame_len());
+        *input = rest;
         Some(frame.payload)
     }
 
