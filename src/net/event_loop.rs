@@ -589,8 +589,9 @@ impl EventLoop {
     }
 
     fn finish_all(&mut self) {
-        let mut touched = std::mem::take(&mut self.touched);
-        for token in touched.drain(..) {
+        let mut at = 0;
+        while let Some(&token) = self.touched.get(at) {
+            at += 1;
             let Some((connection, mut turn)) = self.parts.connection(token) else { continue };
             connection.touched = false;
             if connection.is_connecting() {
@@ -600,9 +601,7 @@ impl EventLoop {
             let next = drive(connection, &mut turn, |connection, turn| connection.finish_turn(turn, buffers));
             self.follow(token, next);
         }
-        if self.touched.is_empty() {
-            self.touched = touched;
-        }
+        self.touched.clear();
     }
 
     #[inline]
