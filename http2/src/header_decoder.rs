@@ -35,6 +35,15 @@ struct Seen {
     message: Message,
 }
 
+/// What a header block was read as.
+pub(crate) struct Read {
+    pub(crate) headers: Arc<HeaderList>,
+    /// What the list says, or why the stream must end.
+    pub(crate) verdict: Result<Message, Violation>,
+    /// The block was kept from another time.
+    pub(crate) repeated: bool,
+}
+
 impl HeaderDecoder {
     /// Blocks kept. Calls of one method take one (server) or two (client).
     const MAX_SEEN: usize = 8;
@@ -67,11 +76,16 @@ impl HeaderDecoder {
         self.seen.clear();
     }
 
-    /// The list of a block that is kept, and what it says.
+    /// Reads a whole block. An error is one of the connection.
     #[inline]
-    pub(crate) fn recognise(&self, block: &[u8], grammar: Grammar) -> Option<(Arc<HeaderList>, Message)> {
-        let seen = self.seen.iter().find(|seen| seen.block == block && seen.grammar == grammar)?;
-        Some((Arc::clone(&seen.headers), seen.message))
+    pub(crate) fn read(&mut self, block: &[u8], grammar: Grammar) -> Result<Read, Violation> {
+        match self.seen.iter().find(|seen| seen.block == block && seen.grammar == grammar) {
+            Some(seen) => {
+                let headers = Arc::clone(&seen.headers);
+                Ok(Read { headers, verdict: Ok(seen.message), repeated: true })
+            }
+            None => self.decode(block, grammar),
+        }
     }
 
     /// Gives back all memory but what decoding the next block depends on.
@@ -89,13 +103,8 @@ impl HeaderDecoder {
         Ok(())
     }
 
-    /// Decodes a whole block, one that isn't [recognised](Self::recognise): its list, and what that says or why the
-    /// stream must end. An error is one of the connection.
-    pub(crate) fn decode(
-        &mut self,
-        block: &[u8],
-        grammar: Grammar,
-    ) -> Result<(Arc<HeaderList>, Result<Message, Violation>), Violation> {
+    /// [`read`](Self::read) of a block that isn't kept.
+    fn decode(&mut self, block: &[u8], grammar: Grammar) -> Result<Read, Violation> {
         let revision = self.revision;
         let headers = self.decode_list(block)?;
         let is_steady = revision == self.revision;
@@ -110,7 +119,7 @@ impl HeaderDecoder {
             }
             _ => self.reuse(Arc::clone(&headers)),
         }
-        Ok((headers, verdict))
+        Ok(Read { headers, verdict, repeated: false })
     }
 
     fn decode_list(&mut self, block: &[u8]) -> Result<Arc<HeaderList>, Violation> {

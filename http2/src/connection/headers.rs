@@ -5,6 +5,7 @@ use super::{Connection, Role};
 use crate::closed::Ending;
 use crate::goaway::Shutdown;
 use crate::header_assembly::HeaderAssembly;
+use crate::header_decoder::Read;
 use crate::state::Expected;
 use crate::streams::{Stream, StreamKey};
 use crate::timer::Timer;
@@ -106,23 +107,13 @@ impl Connection {
             self.closed.note(id, Ending::ResetLocally);
             return self.drop_headers(block);
         }
-        let (headers, message, repeated) = match self.decoder.recognise(block, Grammar::Request) {
-            Some((headers, message)) => {
-                self.stats.header_blocks_recognised += 1;
-                self.closed.open(id);
-                (headers, message, true)
-            }
-            None => {
-                let (headers, verdict) = self.decoder.decode(block, Grammar::Request)?;
-                self.closed.open(id);
-                match verdict {
-                    Ok(message) => (headers, message, false),
-                    Err(violation::HEADER_LIST_TOO_LARGE) => {
-                        return self.refuse_header_list(id, end_stream, out);
-                    }
-                    Err(violation) => return Err(violation),
-                }
-            }
+        let Read { headers, verdict, repeated } = self.decoder.read(block, Grammar::Request)?;
+        self.stats.header_blocks_recognised += u64::from(repeated);
+        self.closed.open(id);
+        let message = match verdict {
+            Ok(message) => message,
+            Err(violation::HEADER_LIST_TOO_LARGE) => return self.refuse_header_list(id, end_stream, out),
+            Err(violation) => return Err(violation),
         };
         if end_stream && message.content_length.is_some_and(|length| length > 0) {
             return Err(violation::CONTENT_LENGTH_MISMATCH);
@@ -173,16 +164,8 @@ impl Connection {
             Expected::Head => Grammar::Response,
             Expected::Content => Grammar::Trailers,
         };
-        let (headers, verdict, repeated) = match self.decoder.recognise(block, grammar) {
-            Some((headers, message)) => {
-                self.stats.header_blocks_recognised += 1;
-                (headers, Ok(message), true)
-            }
-            None => {
-                let (headers, verdict) = self.decoder.decode(block, grammar)?;
-                (headers, verdict, false)
-            }
-        };
+        let Read { headers, verdict, repeated } = self.decoder.read(block, grammar)?;
+        self.stats.header_blocks_recognised += u64::from(repeated);
         if !stream.state.can_receive() {
             return Err(violation::HALF_CLOSED);
         }
