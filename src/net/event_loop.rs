@@ -430,22 +430,14 @@ impl EventLoop {
     }
 
     fn ring(&mut self, note: Note) {
-        let Some((slot, mut turn)) = self.parts.entry(note.token) else { return };
-        match &mut slot.entry {
-            Entry::Connection(connection) => {
-                touch(&mut self.touched, connection, note.token);
-                let next = drive(connection, &mut turn, |connection, turn| {
-                    connection.handle_timer(turn, note.slot);
-                    Next::Wait
-                });
-                self.follow(note.token, next);
-            }
-            Entry::Task(task) => {
-                let done = guard(|| task.handle_timer(&mut turn, note.slot));
-                self.retire(note.token, done);
-            }
-            Entry::Listener(_) => {}
-        }
+        self.call(
+            note,
+            |connection, turn| {
+                connection.handle_timer(turn, note.slot);
+                Next::Wait
+            },
+            |task, turn| task.handle_timer(turn, note.slot),
+        );
     }
 
     #[inline]
@@ -463,16 +455,30 @@ impl EventLoop {
     }
 
     fn handle_note(&mut self, note: Note) {
+        self.call(
+            note,
+            |connection, turn| connection.handle_wake(turn, note.slot),
+            |task, turn| task.handle_wake(turn, note.slot),
+        );
+    }
+
+    /// Has the connection or task to which a note or timer belongs look at it.
+    #[inline]
+    fn call(
+        &mut self,
+        note: Note,
+        tell_connection: impl FnOnce(&mut Connection, &mut Turn<'_>) -> Next,
+        tell_task: impl FnOnce(&mut dyn Task, &mut Turn<'_>),
+    ) {
         let Some((slot, mut turn)) = self.parts.entry(note.token) else { return };
         match &mut slot.entry {
             Entry::Connection(connection) => {
                 touch(&mut self.touched, connection, note.token);
-                let next =
-                    drive(connection, &mut turn, |connection, turn| connection.handle_wake(turn, note.slot));
+                let next = drive(connection, &mut turn, tell_connection);
                 self.follow(note.token, next);
             }
             Entry::Task(task) => {
-                let done = guard(|| task.handle_wake(&mut turn, note.slot));
+                let done = guard(|| tell_task(&mut **task, &mut turn));
                 self.retire(note.token, done);
             }
             Entry::Listener(_) => {}
