@@ -23,8 +23,8 @@ pub(crate) const LIMIT: u32 = 16 * 1024 * 1024;
 pub(crate) struct BdpEstimator {
     /// Octets.
     estimate: u32,
-    /// When the PING of the sample under way was sent.
-    sent: Option<Instant>,
+    /// A sample is under way: its PING was sent at `since`.
+    is_sampling: bool,
     /// Octets that arrived in the sample under way, or since `since` if none is.
     arrived: u32,
     /// So many of them begin a sample.
@@ -65,7 +65,7 @@ impl BdpEstimator {
     pub(crate) fn new(window: u32, now: Instant) -> Self {
         let mut estimator = BdpEstimator {
             estimate: window.clamp(1, LIMIT),
-            sent: None,
+            is_sampling: false,
             arrived: 0,
             begins_at: Self::NEVER,
             since: now,
@@ -96,7 +96,7 @@ impl BdpEstimator {
         self.since = now;
         self.arrived = 0;
         if lately {
-            self.sent = Some(now);
+            self.is_sampling = true;
             self.arrived = octets;
             self.begins_at = Self::NEVER;
         }
@@ -112,20 +112,22 @@ impl BdpEstimator {
 
     /// Whether a PING waits for its answer.
     pub(crate) fn is_sampling(&self) -> bool {
-        self.sent.is_some()
+        self.is_sampling
     }
 
     /// The answer to the PING came; the new estimate if it has grown.
     pub(crate) fn handle_answer(&mut self, now: Instant) -> Option<u32> {
-        let sent = self.sent.take()?;
-        let grown = self.take_sample(now, sent);
+        if !std::mem::take(&mut self.is_sampling) {
+            return None;
+        }
+        let grown = self.take_sample(now);
         self.in_vain = if grown.is_some() { 0 } else { Self::MAX_DOUBLINGS.min(self.in_vain + 1) };
         self.await_traffic();
         grown
     }
 
-    fn take_sample(&mut self, now: Instant, sent: Instant) -> Option<u32> {
-        self.since = now;
+    fn take_sample(&mut self, now: Instant) -> Option<u32> {
+        let sent = std::mem::replace(&mut self.since, now);
         let round_trip = now.saturating_duration_since(sent).as_secs_f64().max(Self::SHORTEST_ROUND_TRIP);
         self.shortest_round_trip = self.shortest_round_trip.min(round_trip);
         self.samples = self.samples.saturating_add(1);

@@ -13,16 +13,16 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct HeaderDecoder {
     decoder: Decoder,
-    limit: usize,
-    hard_limit: usize,
+    limit: u32,
+    hard_limit: u32,
     seen: Vec<Seen>,
     /// The state of the dynamic table that `seen` is true for.
     revision: u64,
     /// The place in `seen` to be used next when it is full.
-    oldest: usize,
+    oldest: u8,
     /// Hashes of the last blocks with literals.
     literal: [u64; Self::LITERAL],
-    next_literal: usize,
+    next_literal: u8,
     /// The list given out last that isn't in `seen`: its memory is used again if nobody holds it any more.
     spare: Option<Arc<HeaderList>>,
 }
@@ -58,8 +58,8 @@ impl HeaderDecoder {
     pub(crate) fn new(table_size: u32, limit: u32, factor: u32) -> Self {
         HeaderDecoder {
             decoder: Decoder::new(table_size as usize),
-            limit: limit as usize,
-            hard_limit: (limit as usize).saturating_mul(factor as usize),
+            limit,
+            hard_limit: limit.saturating_mul(factor),
             seen: Vec::new(),
             revision: 0,
             oldest: 0,
@@ -125,12 +125,12 @@ impl HeaderDecoder {
     fn decode_list(&mut self, block: &[u8]) -> Result<Arc<HeaderList>, Violation> {
         let mut headers = match self.spare.take() {
             Some(spare) if Arc::strong_count(&spare) == 1 => spare,
-            _ => Arc::new(HeaderList::with_limit(self.limit)),
+            _ => Arc::new(HeaderList::with_limit(self.limit as usize)),
         };
         let list = Arc::make_mut(&mut headers);
         list.clear();
         self.decoder.decode(block, list)?;
-        if list.size() > self.hard_limit {
+        if list.size() > self.hard_limit as usize {
             return Err(violation::HEADER_LIST_FACTOR);
         }
         if self.decoder.revision() != self.revision {
@@ -149,8 +149,8 @@ impl HeaderDecoder {
         if self.literal.contains(&hash) {
             return true;
         }
-        self.literal[self.next_literal] = hash;
-        self.next_literal = (self.next_literal + 1) % Self::LITERAL;
+        self.literal[usize::from(self.next_literal)] = hash;
+        self.next_literal = (self.next_literal + 1) % Self::LITERAL as u8;
         false
     }
 
@@ -168,9 +168,9 @@ impl HeaderDecoder {
                 self.seen.reserve_exact(1);
             }
             self.seen.push(seen);
-        } else if let Some(place) = self.seen.get_mut(self.oldest) {
+        } else if let Some(place) = self.seen.get_mut(usize::from(self.oldest)) {
             *place = seen;
-            self.oldest = (self.oldest + 1) % Self::MAX_SEEN;
+            self.oldest = (self.oldest + 1) % Self::MAX_SEEN as u8;
         }
     }
 }

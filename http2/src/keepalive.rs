@@ -1,6 +1,6 @@
 //! [`Probe`]: asks a silent peer whether it is still there (gRFC A8, A9).
 
-use crate::timer::later;
+use crate::timer::{LONGEST, later};
 use crate::{Keepalive, Role};
 use std::time::{Duration, Instant};
 
@@ -26,9 +26,7 @@ pub(crate) enum Verdict {
 /// Watches for silence. Any frame is a sign of life, not only the PING's answer.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    time: Duration,
-    timeout: Duration,
-    permit_without_stream: bool,
+    role: Role,
     heard: Instant,
     /// When the PING that waits for a sign of life was sent.
     asked: Option<Instant>,
@@ -39,23 +37,16 @@ pub(crate) struct Probe {
 
 impl Probe {
     /// `None` if keepalive is off.
-    pub(crate) fn new(config: Keepalive, role: Role, now: Instant) -> Option<Self> {
-        // A time of zero would send PINGs without end.
-        let time = config.time?.max(Duration::from_millis(1));
-        Some(Probe {
-            time,
-            timeout: config.timeout,
-            permit_without_stream: config.permit_without_stream || role == Role::Server,
-            heard: now,
-            asked: None,
-            unanswered: 0,
-            dormant: false,
-        })
+    pub(crate) fn new(config: &Keepalive, role: Role, now: Instant) -> Option<Self> {
+        let is_on = config.time.is_some();
+        is_on.then_some(Probe { role, heard: now, asked: None, unanswered: 0, dormant: false })
     }
 
     /// When to look whether the peer is still silent.
-    pub(crate) fn next_look(&self) -> Instant {
-        later(self.heard, self.time)
+    pub(crate) fn next_look(&self, config: &Keepalive) -> Instant {
+        // A time of zero would send PINGs without end.
+        let time = config.time.unwrap_or(LONGEST).max(Duration::from_millis(1));
+        later(self.heard, time)
     }
 
     /// A frame came.
@@ -74,31 +65,32 @@ impl Probe {
     /// A stream was opened; when to come back, if a PING must be sent now because the silence lasted through a time
     /// without streams.
     #[inline]
-    pub(crate) fn handle_stream(&mut self, now: Instant) -> Option<Instant> {
-        std::mem::take(&mut self.dormant).then(|| self.ask(now))
+    pub(crate) fn handle_stream(&mut self, config: &Keepalive, now: Instant) -> Option<Instant> {
+        std::mem::take(&mut self.dormant).then(|| self.ask(config, now))
     }
 
     /// The time given last has come.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, has_streams: bool) -> Verdict {
+    pub(crate) fn handle_timeout(&mut self, config: &Keepalive, now: Instant, has_streams: bool) -> Verdict {
         if let Some(asked) = self.asked.filter(|&asked| self.heard < asked) {
-            let deadline = later(asked, self.timeout);
+            let deadline = later(asked, config.timeout);
             return if now >= deadline { Verdict::Dead } else { Verdict::Wait(deadline) };
         }
         self.asked = None;
-        if now < self.next_look() {
-            Verdict::Wait(self.next_look())
-        } else if has_streams || self.permit_without_stream {
-            Verdict::Ask(self.ask(now))
+        let next_look = self.next_look(config);
+        if now < next_look {
+            Verdict::Wait(next_look)
+        } else if has_streams || config.permit_without_stream || self.role == Role::Server {
+            Verdict::Ask(self.ask(config, now))
         } else {
             self.dormant = true;
             Verdict::Sleep
         }
     }
 
-    fn ask(&mut self, now: Instant) -> Instant {
+    fn ask(&mut self, config: &Keepalive, now: Instant) -> Instant {
         self.asked = Some(now);
         self.unanswered = self.unanswered.saturating_add(1);
-        later(now, self.timeout)
+        later(now, config.timeout)
     }
 }
 
@@ -109,48 +101,53 @@ mod tests {
     const TIME: Duration = Duration::from_secs(10);
     const TIMEOUT: Duration = Duration::from_secs(3);
 
-    fn probe(now: Instant, permit_without_stream: bool) -> Probe {
-        Probe::new(Keepalive { time: Some(TIME), timeout: TIMEOUT, permit_without_stream }, Role::Client, now)
-            .unwrap()
+    const CONFIG: Keepalive = Keepalive { time: Some(TIME), timeout: TIMEOUT, permit_without_stream: false };
+
+    fn probe(now: Instant) -> Probe {
+        Probe::new(&CONFIG, Role::Client, now).unwrap()
     }
 
     #[test]
     fn a_peer_that_stays_silent_is_asked_and_then_given_up() {
         let start = Instant::now();
-        let mut probe = probe(start, false);
-        assert_eq!(probe.next_look(), start + TIME);
-        assert_eq!(probe.handle_timeout(start + TIME, true), Verdict::Ask(start + TIME + TIMEOUT));
-        assert_eq!(probe.handle_timeout(start + TIME + TIMEOUT, true), Verdict::Dead);
+        let mut probe = probe(start);
+        assert_eq!(probe.next_look(&CONFIG), start + TIME);
+        assert_eq!(probe.handle_timeout(&CONFIG, start + TIME, true), Verdict::Ask(start + TIME + TIMEOUT));
+        assert_eq!(probe.handle_timeout(&CONFIG, start + TIME + TIMEOUT, true), Verdict::Dead);
     }
 
     #[test]
     fn any_frame_is_a_sign_of_life() {
         let start = Instant::now();
         let second = Duration::from_secs(1);
-        let mut probe = probe(start, false);
+        let mut probe = probe(start);
         probe.handle_frame(start + second);
-        assert_eq!(probe.handle_timeout(start + TIME, true), Verdict::Wait(start + second + TIME));
+        assert_eq!(probe.handle_timeout(&CONFIG, start + TIME, true), Verdict::Wait(start + second + TIME));
         let asked = start + second + TIME;
-        assert_eq!(probe.handle_timeout(asked, true), Verdict::Ask(asked + TIMEOUT));
+        assert_eq!(probe.handle_timeout(&CONFIG, asked, true), Verdict::Ask(asked + TIMEOUT));
         probe.handle_frame(asked + second);
-        assert_eq!(probe.handle_timeout(asked + TIMEOUT, true), Verdict::Wait(asked + second + TIME));
+        assert_eq!(
+            probe.handle_timeout(&CONFIG, asked + TIMEOUT, true),
+            Verdict::Wait(asked + second + TIME)
+        );
     }
 
     #[test]
     fn without_streams_it_sleeps_and_asks_at_the_first_one() {
         let start = Instant::now();
-        let mut probe = probe(start, false);
-        assert_eq!(probe.handle_timeout(start + TIME, false), Verdict::Sleep);
+        let mut probe = probe(start);
+        assert_eq!(probe.handle_timeout(&CONFIG, start + TIME, false), Verdict::Sleep);
         let later = start + 10 * TIME;
-        assert_eq!(probe.handle_stream(later), Some(later + TIMEOUT));
-        assert_eq!(probe.handle_stream(later), None);
-        assert_eq!(probe.handle_timeout(later + TIMEOUT, true), Verdict::Dead);
+        assert_eq!(probe.handle_stream(&CONFIG, later), Some(later + TIMEOUT));
+        assert_eq!(probe.handle_stream(&CONFIG, later), None);
+        assert_eq!(probe.handle_timeout(&CONFIG, later + TIMEOUT, true), Verdict::Dead);
     }
 
     #[test]
     fn without_streams_it_asks_if_that_is_permitted() {
         let start = Instant::now();
-        let mut probe = probe(start, true);
-        assert!(matches!(probe.handle_timeout(start + TIME, false), Verdict::Ask(_)));
+        let config = Keepalive { permit_without_stream: true, ..CONFIG };
+        let mut probe = probe(start);
+        assert!(matches!(probe.handle_timeout(&config, start + TIME, false), Verdict::Ask(_)));
     }
 }

@@ -21,7 +21,7 @@ struct Facts {
     local: Option<PeerAddress>,
     level: SecurityLevel,
     #[cfg(feature = "tls")]
-    tls: Option<TlsInfo>,
+    tls: Option<Box<TlsInfo>>,
 }
 
 /// The address of a [`Peer`], or of this end of the connection.
@@ -60,7 +60,7 @@ impl Peer {
     #[cfg(feature = "tls")]
     pub(super) fn secured(address: PeerAddress, local: Option<PeerAddress>, tls: TlsInfo) -> Self {
         let level = SecurityLevel::PrivacyAndIntegrity;
-        Peer { facts: Arc::new(Facts { address, local, level, tls: Some(tls) }) }
+        Peer { facts: Arc::new(Facts { address, local, level, tls: Some(Box::new(tls)) }) }
     }
 
     /// Where the peer is.
@@ -98,7 +98,7 @@ impl Peer {
     /// What the TLS handshake has settled, the peer's certificate among it; `None` without TLS.
     #[cfg(feature = "tls")]
     pub fn tls(&self) -> Option<&TlsInfo> {
-        self.facts.tls.as_ref()
+        self.facts.tls.as_deref()
     }
 }
 

@@ -55,7 +55,7 @@ impl Connection {
         }
         let Some(key) = self.streams.find(id) else { return self.glitch() };
         self.stats.resets_received += 1;
-        if self.role == Role::Server && !self.resets.take(self.now) {
+        if self.role == Role::Server && !self.resets.take(self.config.limits.resets, self.now) {
             return Err(violation::RESETS);
         }
         let token = self.remove(key, Ending::ResetRemotely);
@@ -119,7 +119,9 @@ impl Connection {
     }
 
     pub(super) fn handle_ping<'a>(&mut self, payload: [u8; 8], out: &mut WriteBuf) -> Outcome<'a> {
-        if self.role == Role::Server && !self.strikes.handle_ping(self.now, !self.streams.is_empty()) {
+        if self.role == Role::Server
+            && !self.strikes.handle_ping(&self.config, self.now, !self.streams.is_empty())
+        {
             return Err(violation::PINGS);
         }
         encode::ping(out.tail(), true, payload);

@@ -20,7 +20,7 @@ impl Connection {
         let config = Arc::clone(&self.config);
         self.set_timer(Timer::Preface, config.limits.preface_timeout);
         if let Some(probe) = &self.probe {
-            self.timers.set(Timer::Keepalive, probe.next_look());
+            self.timers.set(Timer::Keepalive, probe.next_look(&config.keepalive));
         }
         if self.role == Role::Client {
             return;
@@ -155,7 +155,7 @@ impl Connection {
     fn look_for_life(&mut self, out: &mut WriteBuf) {
         let has_streams = !self.streams.is_empty();
         let Some(probe) = &mut self.probe else { return };
-        match probe.handle_timeout(self.now, has_streams) {
+        match probe.handle_timeout(&self.config.keepalive, self.now, has_streams) {
             Verdict::Wait(until) => self.timers.set(Timer::Keepalive, until),
             Verdict::Ask(deadline) => self.send_keepalive(deadline, out),
             Verdict::Sleep => {}

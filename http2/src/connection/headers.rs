@@ -135,7 +135,7 @@ impl Connection {
     /// Answers a request whose header list is too large, so that a person can see what is wrong.
     #[cold]
     fn refuse_header_list<'a>(&mut self, id: StreamId, end_stream: bool, out: &mut WriteBuf) -> Outcome<'a> {
-        if !self.resets.take(self.now) {
+        if !self.resets.take(self.config.limits.resets, self.now) {
             return Err(violation::RESETS);
         }
         let answer = self.config.header_list_too_large.clone().unwrap_or_else(|| {

@@ -151,7 +151,7 @@ impl Connection {
             }
             return None;
         }
-        if !self.resets.take(self.now) {
+        if !self.resets.take(self.config.limits.resets, self.now) {
             self.fail(violation::RESETS, out);
             return None;
         }
@@ -173,7 +173,11 @@ impl Connection {
     /// Counts a frame that is pointless but allowed.
     pub(super) fn glitch<'a>(&mut self) -> Outcome<'a> {
         self.stats.glitches += 1;
-        if self.glitches.take(self.now) { Ok(None) } else { Err(violation::GLITCHES) }
+        if self.glitches.take(self.config.limits.glitches, self.now) {
+            Ok(None)
+        } else {
+            Err(violation::GLITCHES)
+        }
     }
 
     /// Whether a stream was never opened.

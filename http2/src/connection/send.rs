@@ -99,7 +99,9 @@ impl Connection {
         }
         self.stats.streams_opened += 1;
         self.write_headers(id, head, end_stream, out);
-        if let Some(deadline) = self.probe.as_mut().and_then(|probe| probe.handle_stream(now)) {
+        if let Some(deadline) =
+            self.probe.as_mut().and_then(|probe| probe.handle_stream(&self.config.keepalive, now))
+        {
             self.send_keepalive(deadline, out);
         }
         Ok(key)
