@@ -21,7 +21,10 @@ fn name_resolving_etcd_follows_servers_that_come_and_go() {
     let Some(program) = std::env::var_os("LARIAT_ETCD") else {
         return eprintln!("skipped: LARIAT_ETCD does not name an etcd");
     };
-    let free = || TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address");
+    // Of an address that nobody else uses, so that nobody takes the ports before etcd does.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = format!("127.{high}.{low}.1:0");
+    let free = || TcpListener::bind(&address).expect("a free port").local_addr().expect("its address");
     let (client, peer) = (free(), format!("http://{}", free()));
     let url = format!("http://{client}");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("etcd-{}", std::process::id()));
