@@ -1,6 +1,8 @@
 //! [`Etcd`]: a cluster, and how to reach it.
 
 use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +35,11 @@ pub struct Etcd {
     configure: Arc<dyn Fn(ChannelBuilder) -> ChannelBuilder + Send + Sync>,
     engine: Option<Engine>,
     lease: Duration,
+    pub(super) look_up: LookUp,
 }
+
+/// Finds the addresses of a `host:port`.
+pub(super) type LookUp = Arc<dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
 
 impl Etcd {
     /// The cluster with these members, of which one that answers is enough: `host:port`, or any other target of a
@@ -44,6 +50,7 @@ impl Etcd {
             configure: Arc::new(|builder| builder),
             engine: None,
             lease: LEASE,
+            look_up: Arc::new(|name| Ok(name.to_socket_addrs()?.collect())),
         }
     }
 
@@ -72,6 +79,16 @@ impl Etcd {
     /// minimum of about 2 s.
     pub fn lease(mut self, time: Duration) -> Self {
         self.lease = time;
+        self
+    }
+
+    /// Looks up the host names in entries by this, which is given `host:port` and may block, rather than by the
+    /// system's resolver. It happens when entries change, and when a connection to a backend is lost.
+    pub fn look_up_by(
+        mut self,
+        look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        self.look_up = Arc::new(look_up);
         self
     }
 

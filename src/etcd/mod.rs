@@ -32,7 +32,8 @@
 //! ```
 //!
 //! The API of etcd is spoken by Lariat's own client (`etcdserverpb` over a channel for each member of the cluster); the
-//! next member is asked when one fails. Host names in entries are looked up when entries change.
+//! next member is asked when one fails. Host names in entries are looked up when entries change, and when a connection
+//! is lost.
 
 mod api;
 mod backends;

@@ -1,11 +1,10 @@
 //! The resolver: `etcd:///name` and `etcd://member,member/name`.
 
-use std::net::ToSocketAddrs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::backends::Backends;
 use super::client::Client;
-use super::cluster::{Etcd, Members};
+use super::cluster::{Etcd, LookUp, Members};
 use super::{Pauses, unless};
 use crate::blocking::blocking;
 use crate::call::CancellationToken;
@@ -34,7 +33,8 @@ impl ResolverBuilder for Etcd {
         let prefix = format!("{}/", target.endpoint().trim_end_matches('/')).into_bytes();
         let findings = Findings { known: Arc::default(), sender };
         let (known, token) = (Arc::clone(&findings.known), CancellationToken::new());
-        Ok(Box::new(Following { follow: Some(Follow { members, prefix, findings }), known, token }))
+        let look_up = Arc::clone(&self.look_up);
+        Ok(Box::new(Following { follow: Some(Follow { members, prefix, findings, look_up }), known, token }))
     }
 }
 
@@ -106,6 +106,7 @@ struct Follow {
     members: Members,
     prefix: Vec<u8>,
     findings: Findings,
+    look_up: LookUp,
 }
 
 impl Follow {
@@ -168,20 +169,16 @@ impl Follow {
     /// Looks these names up, and tells the channel what is known then.
     async fn publish(&self, backends: &mut Backends, names: Vec<String>) {
         if !names.is_empty() {
-            for (name, found) in blocking(move || look_up(names)).await {
+            let look_up = Arc::clone(&self.look_up);
+            let addresses = move |name: String| {
+                let found = look_up(&name).map_err(|error| error.to_string());
+                (name, found.map(|found| found.into_iter().map(Address::Tcp).collect()))
+            };
+            for (name, found) in blocking(|| names.into_iter().map(addresses).collect::<Vec<_>>()).await {
                 backends.locate(&name, found);
             }
         }
         self.findings.known().has_names = !backends.all_names().is_empty();
         self.findings.send(backends.resolution());
     }
-}
-
-/// Asks the system's resolver for the addresses of `host:port`.
-fn look_up(names: Vec<String>) -> Vec<(String, Result<Vec<Address>, String>)> {
-    let addresses = |name: &str| -> Result<Vec<Address>, String> {
-        let found = name.to_socket_addrs().map_err(|error| error.to_string())?;
-        Ok(found.map(Address::Tcp).collect())
-    };
-    names.into_iter().map(|name| (addresses(&name), name)).map(|(found, name)| (name, found)).collect()
 }
