@@ -24,7 +24,7 @@ start() {
     local log=$logs/${#servers[@]}
     "$@" >"$log" 2>&1 </dev/null &
     servers+=($!)
-    for _ in {1..100}; do
+    for _ in {1..600}; do
         if addr=$(grep -m1 -oE '127\.0\.0\.1:[0-9]+' "$log"); then
             return
         fi

@@ -124,19 +124,27 @@ class Server:
     """A running server; a context that ends it."""
 
     def __init__(self, command):
-        self.port = free_port()
+        # Somebody else may take the port before the server does: then it ends, and another port is tried.
+        if not any(self.start(command, free_port()) for _ in range(5)):
+            raise SystemExit(f"did not start: {' '.join(command)}")
+
+    def start(self, command, port):
+        """Whether the server listens at this port."""
+        self.port = port
         self.process = subprocess.Popen(
-            [*command, f"--port={self.port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        for _ in range(100):
+        for _ in range(600):
             time.sleep(0.1)
+            if self.process.poll() is not None:
+                return False
             try:
-                return socket.create_connection(("127.0.0.1", self.port)).close()
+                socket.create_connection(("127.0.0.1", port)).close()
+                return True
             except ConnectionRefusedError:
-                if self.process.poll() is not None:
-                    break
+                pass
         self.process.kill()
-        raise SystemExit(f"did not start: {' '.join(command)}")
+        return False
 
     def __enter__(self):
         return self

@@ -132,15 +132,14 @@ def deadline(peer):
     # A server resets the call at its deadline with CANCEL. On a busy machine that can overtake grpcio's own timer, which
     # then reports CANCELLED (grpc-go's server shows it, too): so one of three tries has to be told the deadline.
     for left in (2, 1, 0):
-        started = time.monotonic()
         try:
-            expect_status(lambda: peer.say_hello("delay:2000", timeout=0.2), grpc.StatusCode.DEADLINE_EXCEEDED)
+            # An hour: whoever waited for the answer would be ended by the script.
+            expect_status(lambda: peer.say_hello("delay:3600000", timeout=0.2), grpc.StatusCode.DEADLINE_EXCEEDED)
         except AssertionError as error:
             if not left or "CANCELLED" not in str(error):
                 raise
         else:
             break
-    expect("whether it took less than a second", time.monotonic() - started < 1, True)
 
 
 @check("greeter")
@@ -235,8 +234,14 @@ def server_sees_cancel(peer):
 @check("rules")
 def server_sees_deadline(peer):
     key = watch_key()
-    call = lambda: peer.say_hello("delay:10000", timeout=0.2, metadata=[("x-watch", key)])
-    expect_status(call, grpc.StatusCode.DEADLINE_EXCEEDED)
+    try:
+        # Long enough for the call to reach its handler, on a busy machine as well.
+        peer.say_hello("delay:3600000", timeout=1, metadata=[("x-watch", key)])
+        raise AssertionError("the call was answered")
+    except grpc.RpcError as error:
+        # Either side may be the first to notice; see `deadline`.
+        ends = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+        expect("whether its deadline has ended it", error.code() in ends, True)
     expect_seen_cancelled(peer, key)
 
 
@@ -246,7 +251,7 @@ def watch_key():
 
 def expect_seen_cancelled(peer, key):
     """Waits until the server says that the call with this x-watch key was cancelled."""
-    for _ in range(100):
+    for _ in range(1000):
         if peer.say_hello(f"cancelled:{key}") == "true":
             return
         time.sleep(0.02)
