@@ -77,7 +77,7 @@ impl HeaderDecoder {
     }
 
     /// Reads a whole block. An error is one of the connection.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&mut self, block: &[u8], grammar: Grammar) -> Result<Read, Violation> {
         match self.seen.iter().find(|seen| seen.block == block && seen.grammar == grammar) {
             Some(seen) => {
@@ -104,6 +104,7 @@ impl HeaderDecoder {
     }
 
     /// [`read`](Self::read) of a block that isn't kept.
+    #[cold]
     fn decode(&mut self, block: &[u8], grammar: Grammar) -> Result<Read, Violation> {
         let revision = self.revision;
         let headers = self.decode_list(block)?;
