@@ -48,7 +48,7 @@ pub(super) struct Connection {
     /// What the connection protects its octets from without TLS.
     level: SecurityLevel,
     /// While the handshake is under way.
-    peer: Option<PeerAddress>,
+    peer: Option<Box<PeerAddress>>,
     phase: Phase,
     /// `None` once the session was told that the connection is closed.
     session: Option<Box<dyn Session>>,
@@ -171,7 +171,7 @@ impl Connection {
             return Next::Wait;
         };
         self.phase = Phase::Handshaking;
-        self.peer = Some(peer);
+        self.peer = Some(Box::new(peer));
         if let Some(timeout) = tls.handshake_timeout() {
             let deadline = clock::later(turn.now, timeout);
             self.timer = Some(turn.timers.set(deadline, Ring::Connection(turn.token)));
@@ -345,7 +345,7 @@ impl Connection {
         if self.phase == Phase::Handshaking && tls.is_established() {
             // On an error of what follows the handshake, that error is the one to tell.
             let local = self.socket.local_address();
-            match self.peer.clone().map(|address| tls.peer(address, local)) {
+            match self.peer.clone().map(|address| tls.peer(*address, local)) {
                 Some(Ok(peer)) => {
                     self.peer = None;
                     self.open(turn, peer);
