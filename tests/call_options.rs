@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use lariat::client::ChannelBuilder;
 use lariat::codec::Raw;
 use lariat::interceptor::on_request;
 use lariat::{CancellationToken, Channel, Code, PeerAddress, Request, Server, Status, Wait};
@@ -202,4 +203,39 @@ fn the_server_reads_the_authority_of_the_call() {
     Decoder::new(4096).decode(&head, &mut fields).unwrap();
     assert_eq!(fields.get(b":authority"), Some(&b"other.example"[..]));
     drop(call);
+}
+
+/// An upload of which the service config allows no more than the first and the last message.
+fn upload_with_one_too_large(algorithm: &'static str, channel: ChannelBuilder) {
+    let config = r#"{"methodConfig": [{"name": [{}], "maxRequestMessageBytes": 10}]}"#;
+    let client = EchoClient::new(channel.default_service_config(config).build().unwrap());
+    // From now on the channel has its config.
+    client.unary("a").wait().unwrap();
+    let (outbound, call) = client.upload_with(Request::new(()).with_compression(algorithm));
+    let small = || outbound.send(Bytes::from_static(b"small"));
+    small().wait().unwrap();
+    let refused = outbound.send(random_octets(200)).wait();
+    // Behind an interceptor it is the call that fails, which whoever sends may learn of later.
+    let _ = small().wait();
+    drop(outbound);
+    let code = refused.map_or_else(|status| status.code(), |()| call.wait().unwrap_err().code());
+    assert_eq!(code, Code::ResourceExhausted);
+}
+
+/// What no algorithm makes smaller.
+fn random_octets(count: usize) -> Bytes {
+    let mut state = 1_u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}
+
+#[test]
+fn a_message_that_is_too_large_behind_an_interceptor_fails_its_call() {
+    let server = serve(&Echo::default());
+    let channel = || Channel::builder(server.local_address().to_string()).plaintext();
+    upload_with_one_too_large("identity", channel());
+    upload_with_one_too_large("identity", channel().interceptor(on_request(|_| Ok(()))));
 }

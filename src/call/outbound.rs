@@ -758,6 +758,12 @@ impl OutboundStream {
         }
     }
 
+    /// Whether the call has ended, so that nothing can be sent.
+    pub(super) fn is_closed(&self) -> bool {
+        let state = self.lock();
+        state.closed.is_some() || state.replay.as_ref().is_some_and(|replay| replay.is_closed())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -35,6 +35,11 @@ impl Replay {
         }
     }
 
+    /// Whether the attempt that is the call has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.settled && self.copies.first().is_none_or(|copy| copy.is_closed())
+    }
+
     pub(super) fn push(&mut self, message: Bytes) {
         for copy in &self.copies {
             copy.push(message.clone());

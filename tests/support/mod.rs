@@ -199,7 +199,11 @@ impl EchoClient {
     }
 
     pub(crate) fn upload(&self) -> (Outbound<Bytes>, UnaryCall<Bytes>) {
-        self.channel.client_streaming::<Raw, _, _>(&self.upload, Request::new(()))
+        self.upload_with(Request::new(()))
+    }
+
+    pub(crate) fn upload_with(&self, request: Request<()>) -> (Outbound<Bytes>, UnaryCall<Bytes>) {
+        self.channel.client_streaming::<Raw, _, _>(&self.upload, request)
     }
 
     pub(crate) fn chat(&self) -> (Outbound<Bytes>, Inbound<Bytes>) {

@@ -123,8 +123,11 @@ pub(crate) async fn carry(
     mut responses: MessageSender,
     user: &dyn Receiver,
 ) -> Result<Metadata, Status> {
+    // What has failed is cancelled before its requests end, for the server not to take those for all there are: this is
+    // dropped after the receiving side.
+    let mut unfinished = None;
     let mut sending = pin!(outbound.map(|outbound| send(requests, outbound)));
-    let receiving = async {
+    let receiving = async move {
         let headers = inbound.headers().await.cloned();
         if let Some(peer) = inbound.peer() {
             user.handle_peer(peer);
@@ -138,28 +141,39 @@ pub(crate) async fn carry(
     let mut receiving = pin!(receiving);
     poll_fn(|cx| {
         if let Some(future) = sending.as_mut().as_pin_mut()
-            && let Poll::Ready(sent) = future.poll(cx)
+            && let Poll::Ready((outbound, sent)) = future.poll(cx)
         {
             sending.set(None);
             if let Err(status) = sent {
+                unfinished = Some(outbound);
                 return Poll::Ready(Err(status));
             }
+            outbound.finish();
         }
         receiving.as_mut().poll(cx)
     })
     .await
 }
 
-/// An error is that of an interceptor; what the wire says is told by the receiving side.
-async fn send(mut requests: MessageReceiver, outbound: Outbound<EncodedMessage>) -> Result<(), Status> {
-    while let Some(message) = requests.message().await? {
+/// Sends all requests. An error is that of an interceptor, or of a message that cannot be sent; how the call ended on
+/// the wire is told by the receiving side.
+async fn send(
+    mut requests: MessageReceiver,
+    outbound: Outbound<EncodedMessage>,
+) -> (Outbound<EncodedMessage>, Result<(), Status>) {
+    loop {
+        let message = match requests.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) => return (outbound, Ok(())),
+            Err(status) => return (outbound, Err(status)),
+        };
         let sent = match message.is_compressible() {
             true => outbound.send(message).await,
             false => outbound.send_uncompressed(message).await,
         };
-        if sent.is_err() {
-            break;
+        if let Err(status) = sent {
+            let sent = if outbound.stream().is_closed() { Ok(()) } else { Err(status) };
+            return (outbound, sent);
         }
     }
-    Ok(())
 }
