@@ -5,15 +5,15 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lariat::client::ChannelBuilder;
 use lariat::codec::Raw;
 use lariat::interceptor::on_request;
-use lariat::{CancellationToken, Channel, Code, PeerAddress, Request, Server, Status, Wait};
+use lariat::{CancellationToken, Channel, Code, Incoming, PeerAddress, Request, Server, Status, Wait};
 use lariat_frame::hpack::{Decoder, HeaderList};
-use support::{Echo, EchoClient, client, connect, eventually, serve};
+use support::{Echo, EchoClient, PATIENCE, client, connect, eventually, serve};
 
 fn behind_an_interceptor(server: &Server) -> EchoClient {
     let target = server.local_address().to_string();
@@ -238,4 +238,72 @@ fn a_message_that_is_too_large_behind_an_interceptor_fails_its_call() {
     let channel = || Channel::builder(server.local_address().to_string()).plaintext();
     upload_with_one_too_large("identity", channel());
     upload_with_one_too_large("identity", channel().interceptor(on_request(|_| Ok(()))));
+}
+
+#[test]
+fn what_a_call_chooses_comes_before_the_channel_s_default_with_interceptors_and_without() {
+    let server = serve(&Echo::default());
+    let target = server.local_address().to_string();
+    let brief = PATIENCE / 2;
+    let channel = || {
+        let channel = Channel::builder(&target).plaintext().timeout(brief).wait_for_ready(true);
+        channel.max_send_message_size(4).max_receive_message_size(4)
+    };
+    for channel in [channel(), channel().interceptor(on_request(|_| Ok(())))] {
+        let client = EchoClient::new(channel.build().unwrap());
+        let left = |request: Request<Bytes>| {
+            let request = request.with_max_send_message_size(100).with_max_receive_message_size(100);
+            let response = client.request(request).wait().unwrap();
+            std::str::from_utf8(response.message()).unwrap().parse::<u128>().unwrap()
+        };
+        assert!(left(message("deadline")) <= brief.as_millis());
+        assert!(left(message("deadline").with_timeout(PATIENCE)) > brief.as_millis());
+        assert!(left(message("deadline").with_deadline(Instant::now() + PATIENCE)) > brief.as_millis());
+
+        let failed = |request: Request<Bytes>| client.request(request).wait().unwrap_err().code();
+        let small = || message("five!");
+        assert_eq!(failed(small()), Code::ResourceExhausted);
+        assert_eq!(failed(small().with_max_send_message_size(5)), Code::ResourceExhausted);
+        assert_eq!(failed(small().with_max_receive_message_size(5)), Code::ResourceExhausted);
+
+        let request = Request::new(()).with_timeout(PATIENCE);
+        let request = request.with_max_send_message_size(5).with_max_receive_message_size(5);
+        let (outbound, mut inbound) = client.chat_with(request);
+        outbound.send(Bytes::from_static(b"five!")).wait().unwrap();
+        assert_eq!(inbound.message().wait().unwrap().unwrap(), "five!");
+    }
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let channel = || Channel::builder(&nobody).plaintext().wait_for_ready(true);
+    for channel in [channel(), channel().interceptor(on_request(|_| Ok(())))] {
+        let client = EchoClient::new(channel.build().unwrap());
+        let status = client.request(message("a").with_wait_for_ready(false)).wait().unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable);
+    }
+}
+
+#[test]
+fn a_call_within_another_has_the_channel_s_timeout_as_well_as_the_other_s_deadline() {
+    let server = serve(&Echo::default());
+    let target = server.local_address().to_string();
+    let client =
+        EchoClient::new(Channel::builder(&target).plaintext().timeout(PATIENCE / 2).build().unwrap());
+    for (outer, expected) in [(PATIENCE, PATIENCE / 2), (PATIENCE / 4, PATIENCE / 4)] {
+        let within = Deadline(Instant::now() + outer);
+        let response = client.request(message("deadline").within(&within)).wait().unwrap();
+        let left: u128 = std::str::from_utf8(response.message()).unwrap().parse().unwrap();
+        assert!(left <= expected.as_millis(), "{left}");
+    }
+}
+
+/// What the handler of another call knows of it.
+struct Deadline(Instant);
+
+impl Incoming for Deadline {
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.0)
+    }
+
+    fn cancellation(&self) -> Option<&CancellationToken> {
+        None
+    }
 }

@@ -30,6 +30,9 @@ pub(crate) struct CallOptions {
     pub(crate) wait_for_ready: Option<bool>,
     /// Beside the timeout: the earlier of the two holds.
     pub(crate) deadline: Option<Instant>,
+    /// The caller set the deadline, so that the channel's timeout does not hold. That of a call within which this one
+    /// is made holds beside it.
+    pub(crate) sets_deadline: bool,
     pub(crate) cancellation: Option<CancellationToken>,
     pub(crate) rare: Option<Box<RareOptions>>,
 }
@@ -160,6 +163,7 @@ impl<T> Request<T> {
     }
 
     /// On a client: the call ends with DEADLINE_EXCEEDED when it has not ended after this time. The server is told.
+    /// Default: the channel's timeout, unless there is a [deadline](Request::set_deadline).
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.options.timeout = Some(timeout);
     }
@@ -173,6 +177,7 @@ impl<T> Request<T> {
     /// On a client: the call ends with DEADLINE_EXCEEDED at this time. If there is a timeout, too, the earlier holds.
     pub fn set_deadline(&mut self, deadline: Instant) {
         self.options.deadline = Some(deadline);
+        self.options.sets_deadline = true;
     }
 
     /// [`set_deadline`](Request::set_deadline), for chaining.

@@ -17,7 +17,7 @@ use crate::call::interceptor::{
     Attach, BoxFuture, Chain, DrainedStream, EncodedMessage, Endpoint, FedStream, MessageReceiver,
     MessageSender, Messages, Octets, ReceivedOnce, SendMessages, carry,
 };
-use crate::call::{CallOptions, Inbound, MethodKind, Receiver, Request, Response};
+use crate::call::{Inbound, MethodKind, Receiver, Request, Response};
 use crate::engine::{sleep, spawn};
 use crate::net::{LoopHandle, clock};
 use crate::rpc::{Cardinality, Metadata, Status};
@@ -51,10 +51,8 @@ async fn run(chain: Arc<Chain>, wire: Wire, mut guarded: Guarded) {
     let mut carrier = Attach::new(Some(Arc::clone(&user)), outbound);
     let left = call.deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
     let mut timeout = pin!(left.map(|left| sleep(left + DEADLINE_SLACK)));
-    // However often an interceptor goes on, the call has one deadline. What else nobody chose stays open for the
-    // service config.
-    let options = CallOptions { deadline: call.deadline, ..call.wishes() };
-    let request = Request::from_parts((), call.metadata.clone(), options);
+    // What nobody chose stays open for the service config.
+    let request = Request::from_parts((), call.metadata.clone(), call.wishes());
     let body = call.body.clone();
     let result = {
         let mut outcome = pin!(wire.call(&chain, request, body));

@@ -215,20 +215,30 @@ impl PendingCall {
     }
 
     /// What the caller and the channel chose, for another call in the place of this one, as an interceptor makes it.
-    /// That one's end is not this one's, and its method knows the authority.
+    /// Every option is named, for none that comes to be to be forgotten here.
     pub(super) fn wishes(&self) -> CallOptions {
         let call = &self.call;
+        let own = call.rare.as_deref();
         let rare = RareOptions {
             max_receive_message_size: call.max_receive_message_size,
+            max_send_message_size: own.and_then(|own| own.max_send_message_size),
             credentials: call.credentials.clone(),
             compression: call.compression(),
-            retry_buffer_size: call.rare.as_ref().and_then(|rare| rare.retry_buffer_size),
-            ..RareOptions::default()
+            // The method knows it.
+            authority: None,
+            retry_buffer_size: own.and_then(|own| own.retry_buffer_size),
+            // The other call's end is not this one's.
+            hooks: Vec::new(),
         };
         CallOptions {
+            // However often an interceptor goes on, the call has one deadline.
+            timeout: None,
+            deadline: call.deadline,
+            sets_deadline: call.deadline.is_some(),
             wait_for_ready: call.wait_for_ready,
+            // With this call the other one is dropped.
+            cancellation: None,
             rare: Some(Box::new(rare)),
-            ..CallOptions::default()
         }
     }
 

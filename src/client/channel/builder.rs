@@ -131,7 +131,7 @@ impl ChannelBuilder {
         self
     }
 
-    /// The timeout of calls that set none. Default: none.
+    /// The timeout of calls that set neither a timeout nor a deadline. Default: none.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.defaults.timeout = Some(timeout);
         self

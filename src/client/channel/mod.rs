@@ -249,7 +249,9 @@ impl Channel {
             Some(_) => chosen,
         };
         let defaults = &self.shared.defaults;
-        let timeout = options.timeout.or(defaults.timeout);
+        // A call that an interceptor makes has the deadline of the one that it was given.
+        let is_default = !is_intercepted && !options.sets_deadline;
+        let timeout = options.timeout.or(defaults.timeout.filter(|_| is_default));
         let timeout = timeout.and_then(|timeout| clock::now().checked_add(timeout));
         let (method, request) = match rare.and_then(|rare| rare.authority.as_deref()) {
             None => (method.clone(), request),
