@@ -207,7 +207,7 @@ fn the_server_reads_the_authority_of_the_call() {
 
 /// An upload of which the service config allows no more than the first and the last message.
 fn upload_with_one_too_large(algorithm: &'static str, channel: ChannelBuilder) {
-    let config = r#"{"methodConfig": [{"name": [{}], "maxRequestMessageBytes": 10}]}"#;
+    let config = r#"{"methodConfig": [{"name": [{}], "maxRequestMessageBytes": 100}]}"#;
     let client = EchoClient::new(channel.default_service_config(config).build().unwrap());
     // From now on the channel has its config.
     client.unary("a").wait().unwrap();
@@ -230,6 +230,15 @@ fn random_octets(count: usize) -> Bytes {
         (state >> 24) as u8
     };
     std::iter::repeat_with(next).take(count).collect()
+}
+
+#[test]
+#[cfg(feature = "gzip")]
+fn the_service_config_limits_messages_that_are_compressed_as_well() {
+    let server = serve(&Echo::default());
+    let channel = || Channel::builder(server.local_address().to_string()).plaintext();
+    upload_with_one_too_large("gzip", channel());
+    upload_with_one_too_large("gzip", channel().interceptor(on_request(|_| Ok(()))));
 }
 
 #[test]
