@@ -344,7 +344,7 @@ fn trailers_that_are_too_large_for_the_client_become_a_status_that_says_so() {
 fn an_answer_that_is_too_large_for_the_client_leaves_no_stream_open() {
     let server = serve(&Echo::default());
     let channel = Channel::builder(server.local_address().to_string()).plaintext();
-    let channel = channel.max_header_list_size(1_000).build().unwrap();
+    let channel = channel.max_header_list_size(250).build().unwrap();
     let method = channel.method(format!("/test.Echo/{}", "Long".repeat(1_000)));
     let request = Request::new(Bytes::from("x")).with_timeout(PATIENCE);
     let status = channel.unary::<Raw, _, Bytes>(&method, request).wait().unwrap_err();

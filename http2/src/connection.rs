@@ -95,6 +95,8 @@ pub struct Connection {
     replies: u32,
     /// Octets of output that were not written when last seen.
     unsent: usize,
+    /// From so many of them on no input is wanted. A client has no such limit.
+    unsent_limit: usize,
     /// `replies` or `unsent` are over their limits: no input is wanted before a flush.
     holds_input: bool,
 
@@ -172,6 +174,10 @@ impl Connection {
             empty_data_run: 0,
             replies: 0,
             unsent: 0,
+            unsent_limit: match role {
+                Role::Client => usize::MAX,
+                Role::Server => limits.unsent_output,
+            },
             holds_input: false,
             timers: Timers::default(),
             probe: Probe::new(&config.keepalive, role, now),
@@ -191,7 +197,8 @@ impl Connection {
     /// Cuts whole frames off the front of `input` until one of them yields an event or none is left. The rest is to be
     /// presented again, with what follows it.
     ///
-    /// `None` means that more octets are needed. A closed connection takes everything and yields nothing.
+    /// `None` means that more octets are needed, or that the output has to be flushed first
+    /// ([`wants_input`](Connection::wants_input)). A closed connection takes everything and yields nothing.
     pub fn handle_input<'a>(
         &mut self,
         now: Instant,
@@ -199,7 +206,9 @@ impl Connection {
         out: &mut WriteBuf,
     ) -> Option<Event<'a>> {
         self.now = now;
-        while let Some((frame, rest)) = decode_plain(input, self.local.max_frame_size)
+        // Few octets can ask for many: what one read has brought is more than there may be answers to.
+        while out.len() < self.unsent_limit
+            && let Some((frame, rest)) = decode_plain(input, self.local.max_frame_size)
             && self.preface == Preface::Complete
             && self.assembly.is_none()
             && self.close_reason.is_none()
@@ -225,6 +234,9 @@ impl Connection {
             }
         }
         while self.close_reason.is_none() {
+            if self.hold_input_behind(out) {
+                return None;
+            }
             let event = match decode(input, self.local.max_frame_size) {
                 Ok(Some((frame, len))) => {
                     cut(input, len);
@@ -309,9 +321,18 @@ impl Connection {
     /// To be called when `replies` or `unsent` have changed.
     #[inline]
     fn hold_input(&mut self) {
-        let limits = &self.config.limits;
-        self.holds_input = self.replies >= limits.queued_replies
-            || (self.role == Role::Server && self.unsent >= limits.unsent_output);
+        self.holds_input =
+            self.replies >= self.config.limits.queued_replies || self.unsent >= self.unsent_limit;
+    }
+
+    /// Has the input wait for a flush if what came before it has led to too much output.
+    fn hold_input_behind(&mut self, out: &WriteBuf) -> bool {
+        let is_full = out.len() >= self.unsent_limit;
+        if is_full {
+            self.unsent = out.len();
+            self.hold_input();
+        }
+        is_full
     }
 
     /// Whether the connection is closed: after a fatal error, or at the end of a graceful shutdown. Flush the output,

@@ -20,6 +20,7 @@ pub(crate) mod mapping;
 pub(crate) mod message;
 pub mod metadata;
 pub(crate) mod percent;
+pub(crate) mod quoted;
 pub(crate) mod request_head;
 pub(crate) mod response_head;
 pub(crate) mod status;
@@ -35,5 +36,6 @@ pub(crate) use message::{
     DEFAULT_MAX_RECEIVE_SIZE, Message, PREFIX_LEN, Payload, check_send_len, frame_message, message_prefix,
 };
 pub use metadata::Metadata;
+pub(crate) use quoted::Quoted;
 pub(crate) use request_head::{Rejection, RequestHead};
 pub use status::Status;

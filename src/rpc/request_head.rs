@@ -6,6 +6,7 @@ use lariat_frame::hpack::{HeaderList, Indexing};
 
 use super::binary;
 use super::content_type;
+use super::quoted::Quoted;
 use super::response_head;
 use super::status::Status;
 use super::timeout;
@@ -144,7 +145,7 @@ impl Rejection {
     #[cold]
     fn wrong_content_type(found: Option<&[u8]>, method: &[u8]) -> Self {
         let message = match found {
-            Some(found) => format!("content-type \"{}\" is not application/grpc", found.escape_ascii()),
+            Some(found) => format!("content-type \"{}\" is not application/grpc", Quoted(found)),
             None => "the request has no content-type; gRPC's is application/grpc".to_owned(),
         };
         Self::not_grpc(415, Status::invalid_argument(message), method)
@@ -190,8 +191,7 @@ impl<'a> RequestHead<'a> {
         if supported.split(',').any(|name| name.trim().as_bytes() == encoding) {
             return Ok(());
         }
-        let message =
-            format!("grpc-encoding \"{}\" is not supported by this server", encoding.escape_ascii());
+        let message = format!("grpc-encoding \"{}\" is not supported by this server", Quoted(encoding));
         Err(Rejection {
             accept_encoding: Some(supported.to_owned()),
             ..Rejection::from(Status::unimplemented(message))
@@ -249,12 +249,11 @@ impl<'a> Fields<'a> {
             Err(error) => return Err(Rejection::new(400, Status::internal(error.to_string()))),
         };
         if let Some(name) = self.malformed_binary {
-            let message = format!("the request's {} is not base64", name.escape_ascii());
+            let message = format!("the request's {} is not base64", Quoted(name));
             return Err(Rejection::new(400, Status::internal(message)));
         }
         if self.method != b"POST" {
-            let message =
-                format!("the request's method is {}; gRPC uses POST alone", self.method.escape_ascii());
+            let message = format!("the request's method is {}; gRPC uses POST alone", Quoted(self.method));
             return Err(Rejection::not_grpc(405, Status::internal(message), self.method));
         }
         if timeout == Some(Duration::ZERO) {
@@ -264,8 +263,7 @@ impl<'a> Fields<'a> {
         }
         let path = std::str::from_utf8(self.path).ok();
         let Some((path, (service, method))) = path.and_then(|path| Some((path, split_path(path)?))) else {
-            let message =
-                format!("malformed method name: \"{}\" is not /service/method", self.path.escape_ascii());
+            let message = format!("malformed method name: \"{}\" is not /service/method", Quoted(self.path));
             return Err(Status::unimplemented(message).into());
         };
         Ok(RequestHead {
@@ -418,6 +416,24 @@ mod tests {
         assert_eq!(split_path("/a/b/c"), Some(("a/b", "c")));
         let rejection = RequestHead::parse(&with(":path", "nonsense")).unwrap_err();
         assert!(rejection.status.message().starts_with("malformed method name"), "{}", rejection.status);
+    }
+
+    #[test]
+    fn a_rejection_is_short_however_long_what_it_is_about() {
+        let long = "\"".repeat(3_850);
+        let answers = [":path", "content-type", ":method", "grpc-encoding"].map(|name| {
+            let headers = with(name, &long);
+            match RequestHead::parse(&headers) {
+                Ok(head) => head.check_encoding("gzip").unwrap_err(),
+                Err(rejection) => rejection,
+            }
+        });
+        for rejection in answers {
+            let mut headers = HeaderList::new();
+            rejection.write_to(&mut headers);
+            let octets = headers.iter().map(|field| field.value.len()).sum::<usize>();
+            assert!(octets + rejection.text.map_or(0, |text| text.len()) < 1_000, "{}", rejection.status);
+        }
     }
 
     #[test]

@@ -24,7 +24,9 @@ use crate::net::{
     SessionState, Turn,
 };
 use crate::rpc::compression::IDENTITY;
-use crate::rpc::{Cardinality, Message, Metadata, PREFIX_LEN, Payload, Rejection, RequestHead, Status};
+use crate::rpc::{
+    Cardinality, Message, Metadata, PREFIX_LEN, Payload, Quoted, Rejection, RequestHead, Status,
+};
 
 /// The slot of the connection's own timer.
 const CONNECTION_SLOT: u32 = u32::MAX;
@@ -445,8 +447,9 @@ impl Open {
         let head = RequestHead::parse(headers)?;
         let compression = self.compression(&head)?;
         let Some(route) = self.shared.router.find(head.path) else {
-            let (service, method) = (head.service(), head.method());
-            return Err(Rejection::from(match self.shared.router.has_service(service) {
+            let has_service = self.shared.router.has_service(head.service());
+            let (service, method) = (Quoted(head.service().as_bytes()), Quoted(head.method().as_bytes()));
+            return Err(Rejection::from(match has_service {
                 true => Status::unimplemented(format!("unknown method {method} for service {service}")),
                 false => Status::unimplemented(format!("unknown service {service}")),
             }));

@@ -417,6 +417,30 @@ fn unsent_output_stops_a_client_that_does_not_read_its_answers() {
 }
 
 #[test]
+fn unsent_output_stops_within_what_one_read_has_brought() {
+    let mut peer = RawPeer::server();
+    let mut octets = Vec::new();
+    for stream in (1..20_000).step_by(2) {
+        let block = peer.block(REQUEST);
+        encode::headers(&mut octets, id(stream), &block, 16_384, true);
+    }
+    let (mut rest, mut answered) = (&octets[..], 0);
+    while !rest.is_empty() {
+        while let Some(event) = peer.connection.handle_input(peer.now, &mut rest, &mut peer.out) {
+            let Event::Headers { stream, .. } = event else { panic!("{event:?}") };
+            peer.answer(stream, &[(":status", "200"), ("x-long", &"~".repeat(5_000))], true);
+            answered += 1;
+            assert!(peer.out.len() < 384 * 1024 + 6_000);
+        }
+        assert_eq!(peer.connection.wants_input(), rest.is_empty());
+        peer.out.clear();
+        peer.connection.handle_flushed();
+        assert!(peer.connection.wants_input());
+    }
+    assert_eq!(answered, 10_000, "nothing was lost");
+}
+
+#[test]
 fn output_high_water_keeps_data_in_its_queue() {
     let mut peer =
         RawPeer::new_server(Config::default()).shake_hands(&[(setting::INITIAL_WINDOW_SIZE, 1 << 30)]);

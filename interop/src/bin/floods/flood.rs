@@ -408,6 +408,24 @@ pub(crate) const FLOODS: &[Flood] = &[
         bound: ONE,
     },
     Flood {
+        name: "long rejections of short requests that are never read",
+        attack: Attack::Frames {
+            settings: &[],
+            reads: false,
+            begin: |frames| {
+                grant(frames);
+                let block = long_path();
+                frames.open(&block, true);
+            },
+            // POST, http, the path, the content type: all of them in the tables.
+            go_on: |frames| {
+                frames.open(&[0x83, 0x86, 0xbf, 0xbe], true);
+            },
+        },
+        expected: Expected::StoppedOrClosed,
+        bound: ONE,
+    },
+    Flood {
         name: "large responses that are never read",
         attack: Attack::Frames {
             settings: &[(setting::INITIAL_WINDOW_SIZE, LARGEST_WINDOW)],
@@ -469,6 +487,18 @@ pub(crate) const FLOODS: &[Flood] = &[
 /// As much window for the connection as there may be, so that no answer waits for more.
 fn grant(frames: &mut Frames) {
     encode::window_update(&mut frames.octets, StreamId::ZERO, LARGEST_WINDOW - 65_535);
+}
+
+/// A request whose path nearly fills the table, which keeps it, and which is three times as long percent-encoded.
+fn long_path() -> Vec<u8> {
+    // POST, http; a literal `:path` to be indexed, of 1 + 3,849 octets, whose length takes three.
+    let mut block = vec![0x83, 0x86, 0x44, 0x7f, 0x8b, 0x1d, b'/'];
+    block.extend_from_slice(&[b'%'; 3_847]);
+    block.extend_from_slice(b"/%");
+    // A literal `content-type` to be indexed.
+    block.extend_from_slice(&[0x5f, 16]);
+    block.extend_from_slice(b"application/grpc");
+    block
 }
 
 /// HEADERS that CONTINUATION has to follow.
