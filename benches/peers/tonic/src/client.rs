@@ -61,11 +61,10 @@ async fn unary(clients: &[Client], in_flight: usize, calls: usize, size: usize) 
     let expected = format!("Hello {name}");
     let left = Cell::new(calls);
     let run = RefCell::new(Run::start("unary", calls));
-    let mut lanes: FuturesUnordered<_> = clients
-        .iter()
-        .flat_map(|client| std::iter::repeat_n(client, in_flight))
-        .map(|client| async {
-            let mut client = client.clone();
+    let lane = |client: &Client| {
+        let client = client.clone();
+        async {
+            let mut client = client;
             while left.get() > 0 {
                 left.set(left.get() - 1);
                 let started = Instant::now();
@@ -74,10 +73,17 @@ async fn unary(clients: &[Client], in_flight: usize, calls: usize, size: usize) 
                 run.borrow_mut().took(started.elapsed(), reply.message.len());
             }
             Ok::<(), Status>(())
-        })
-        .collect();
-    while let Some(lane) = lanes.next().await {
-        lane?;
+        }
+    };
+    if let ([client], 1) = (clients, in_flight) {
+        // `FuturesUnordered` has itself polled once more whenever it has polled all that it holds.
+        lane(client).await?;
+    } else {
+        let lanes = clients.iter().flat_map(|client| std::iter::repeat_n(client, in_flight));
+        let mut lanes: FuturesUnordered<_> = lanes.map(lane).collect();
+        while let Some(lane) = lanes.next().await {
+            lane?;
+        }
     }
     run.borrow_mut().report();
     Ok(())
