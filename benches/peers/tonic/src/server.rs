@@ -5,9 +5,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_stream::{Stream, StreamExt};
+use tokio_stream::Stream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
@@ -40,19 +38,10 @@ impl Greeter for Measured {
         Ok(Response::new(Box::pin(tokio_stream::iter((0..count).map(move |_| Ok(chunk.clone()))))))
     }
 
-    type EchoStream = ReceiverStream<Result<Chunk, Status>>;
+    type EchoStream = Streaming<Chunk>;
 
     async fn echo(&self, request: Request<Streaming<Chunk>>) -> Result<Response<Self::EchoStream>, Status> {
-        let mut inbound = request.into_inner();
-        let (sender, receiver) = mpsc::channel(16);
-        tokio::spawn(async move {
-            while let Some(chunk) = inbound.next().await {
-                if sender.send(chunk).await.is_err() {
-                    break;
-                }
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(request.into_inner()))
     }
 }
 
