@@ -6,7 +6,7 @@
 //! - `lariat-client bidi ADDR COUNT SIZE`: COUNT chunks to and fro on one stream, sent as fast as they are taken.
 //! - `lariat-client beside ADDR COUNT SIZE`: calls with names of SIZE octets, one after the other, for as long as a
 //!   server stream of COUNT chunks of 1 MiB takes on the same connection; then as many with the connection to
-//!   themselves. A line for each of the two, `beside` and `alone`.
+//!   themselves. A line for each: `stream` (from its second chunk on), `beside` and `alone`.
 //!
 //! With `--spin MICROSECONDS` in front, the loop looks for events so long before it sleeps.
 //!
@@ -148,17 +148,26 @@ async fn bidi(client: GreeterClient, count: usize, size: usize) -> Result<(), St
 /// Calls beside a stream of large chunks, and alone.
 async fn beside(client: GreeterClient, chunks: usize, size: usize) -> Result<(), Status> {
     let name = "x".repeat(size);
+    let expected = format!("Hello {name}");
     let call = async |run: &mut Run| {
         let started = Instant::now();
         let reply = client.say_hello(HelloRequest { name: name.clone() }).await?;
+        assert_eq!(reply.message().message, expected);
         run.took(started.elapsed(), reply.message().message.len());
         Ok::<(), Status>(())
     };
     let mut inbound = client.download(DownloadRequest { count: chunks as u32, size: 1 << 20 });
-    inbound.message().await?;
+    inbound.message().await?; // The stream runs.
+    let mut large = Run::start("stream", chunks);
+    let mut previous = Instant::now();
     let ended = Cell::new(false);
     let stream = async {
-        while inbound.message().await?.is_some() {}
+        while let Some(chunk) = inbound.message().await? {
+            let now = Instant::now();
+            large.took(now - previous, chunk.payload.len());
+            previous = now;
+        }
+        large.report();
         ended.set(true);
         Ok::<(), Status>(())
     };

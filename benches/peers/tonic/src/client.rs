@@ -126,18 +126,27 @@ async fn bidi(mut client: Client, count: usize, size: usize) -> Result<(), Statu
 /// Calls beside a stream of large chunks, and alone.
 async fn beside(client: Client, chunks: usize, size: usize) -> Result<(), Status> {
     let name = "x".repeat(size);
+    let expected = format!("Hello {name}");
     let call = async |run: &mut Run| {
         let started = Instant::now();
         let reply = client.clone().say_hello(HelloRequest { name: name.clone() }).await?.into_inner();
+        assert_eq!(reply.message, expected);
         run.took(started.elapsed(), reply.message.len());
         Ok::<(), Status>(())
     };
     let request = DownloadRequest { count: chunks as u32, size: 1 << 20 };
     let mut inbound = client.clone().download(request).await?.into_inner();
-    inbound.message().await?;
+    inbound.message().await?; // The stream runs.
+    let mut large = Run::start("stream", chunks);
+    let mut previous = Instant::now();
     let ended = Cell::new(false);
     let stream = async {
-        while inbound.message().await?.is_some() {}
+        while let Some(chunk) = inbound.message().await? {
+            let now = Instant::now();
+            large.took(now - previous, chunk.payload.len());
+            previous = now;
+        }
+        large.report();
         ended.set(true);
         Ok::<(), Status>(())
     };
