@@ -1,5 +1,5 @@
-"""What is exact whatever else the machine does: instructions, system calls and octets per call, by the difference of a
-run with many calls and one with few."""
+"""Instructions, system calls and octets per call, by the difference of a run with many calls and one with few. A call's
+own work is exact; how many calls share a turn of the loop, and a system call, depends on the load beside it."""
 
 import pathlib
 import shutil
@@ -32,7 +32,7 @@ def instructions(peers, options):
     table = Table(
         "Instructions of the server per unary call",
         "Instructions in user space, by callgrind",
-        "Exact; of peers with one thread.",
+        "Of peers with one thread. With many calls at once it varies by some percent, as more or fewer share a turn.",
         0,
         plot="instructions",
     )
