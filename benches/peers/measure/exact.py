@@ -23,6 +23,7 @@ def measure(peers, options):
     tables = []
     if shutil.which("valgrind"):
         tables.append(instructions(peers, options))
+        tables.append(client_instructions(peers, options))
     if shutil.which("strace"):
         tables.append(system_calls(peers, options))
     return [*tables, octets(peers, options)]
@@ -51,6 +52,33 @@ def instructions(peers, options):
             except (subprocess.SubprocessError, ValueError) as why:
                 table.fail(row, peer.name, why)
     return table
+
+
+def client_instructions(peers, options):
+    table = Table("Instructions of the client per unary call", "Instructions in user space, by callgrind", "1 × 100, "
+        "10 B; of clients with one thread, each with its own server.", 0)
+    for peer in clients_of(peers):
+        if not (peer.speaks_http2 and peer.under_callgrind):
+            continue
+        options.say(f"instructions of the client: {peer.name}")
+        with Server(peer) as server, tempfile.NamedTemporaryFile() as out:
+            wrap = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}"]
+            try:
+                few, many = (instructions_of(peer, server, calls, wrap, out.name) for calls in (FEW, MANY))
+                table.add("1 × 100, 10 B", peer.name, (many - few) / (MANY - FEW))
+            except Failed as why:
+                table.fail("1 × 100, 10 B", peer.name, why)
+    return table
+
+
+def instructions_of(peer, server, calls, wrap, out):
+    """Of a client from its start to its end. taskset, which `load.client` puts in front, becomes the client."""
+    load.client(peer, server, "unary", [1, 100, calls, 10], wrap=[*wrap, "--trace-children=yes"])
+    lines = pathlib.Path(out).read_text().splitlines()
+    totals = [line.split()[1] for line in lines if line.startswith(("totals:", "summary:"))]
+    if not totals:
+        raise Failed("callgrind said nothing")
+    return int(totals[0])
 
 
 def system_calls(peers, options):
