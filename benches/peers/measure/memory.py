@@ -97,10 +97,11 @@ def used(server):
     return connections, count
 
 
-def streams(server):
-    connections = [http2.Connection(server.port) for _ in range(STREAMS[0])]
+def streams(server, shape=STREAMS):
+    count, each = shape
+    connections = [http2.Connection(server.port) for _ in range(count)]
     for connection in connections:
-        starts = [connection.open("Echo", TEXT, False) for _ in range(STREAMS[1])]
+        starts = [connection.open("Echo", TEXT, False) for _ in range(each)]
         connection.socket.sendall(b"".join(starts))
-        connection.read_data(framed(TEXT) * STREAMS[1])
-    return connections, STREAMS[0] * STREAMS[1]
+        connection.read_data(framed(TEXT) * each)
+    return connections, count * each
