@@ -802,6 +802,9 @@ impl Wake for MainWaker {
     }
 }
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("lariat needs a 64-bit target: a loop's tokens are two numbers of 32 bits in a usize");
+
 fn pack(token: Token) -> mio::Token {
     mio::Token((token.generation as usize) << 32 | token.index as usize)
 }
