@@ -3,13 +3,17 @@
 mod support;
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
 
 use bytes::Bytes;
-use lariat::client::ChannelBuilder;
-use lariat::{Channel, Code, Inbound, Request, Status, Wait};
+use lariat::client::dialer::Dialed;
+use lariat::client::{ChannelBuilder, ConnectivityState};
+use lariat::stats::{Begin, CallEvent, CallStats, StatsHandler};
+use lariat::{Address, Channel, Code, Inbound, Request, Status, Wait};
 use lariat_frame::hpack::{Encoder, HeaderList, Indexing};
 use lariat_frame::kind::*;
 use lariat_frame::{ErrorCode, PREFACE, StreamId, encode, flag};
@@ -315,4 +319,83 @@ fn a_call_whose_response_has_begun_is_not_sent_again() {
     outbound.send("hello".into()).wait().ok();
     assert_eq!(inbound.message().wait().unwrap_err().code(), Code::Unavailable);
     assert_eq!(server.streams().len(), 2);
+}
+
+/// Tells of each call that was given to a connection.
+struct Begun(Mutex<mpsc::Sender<()>>);
+
+impl StatsHandler for Begun {
+    fn begin(&self, _: &Begin<'_>) -> Option<Box<dyn CallStats>> {
+        let begun = self.0.lock().unwrap().clone();
+        let on_head = move |event: &CallEvent<'_>| {
+            if let CallEvent::OutHeader { .. } = event {
+                let _ = begun.send(());
+            }
+        };
+        Some(Box::new(OnEvent(on_head)))
+    }
+}
+
+struct OnEvent<F>(F);
+
+impl<F: FnMut(&CallEvent<'_>) + Send> CallStats for OnEvent<F> {
+    fn handle(&mut self, event: &CallEvent<'_>) {
+        (self.0)(event);
+    }
+}
+
+/// The first connection takes nothing more once the client is ready: the call's head stays with the client, which finds
+/// then that the connection has ended.
+fn a_call_is_lost_before_its_head_is_written(end: fn(UnixStream)) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (mut server_end, mut client_end) = (theirs, ours.try_clone().unwrap());
+    let server = serve(&Echo::default());
+    let address = server.local_address().to_string();
+    let first = Mutex::new(Some(ours));
+    let dial = move |_: &Address, _: Instant| -> io::Result<Dialed> {
+        match first.lock().unwrap().take() {
+            Some(socket) => Ok(socket.into()),
+            None => Ok(TcpStream::connect(&address)?.into()),
+        }
+    };
+    let (sender, begun) = mpsc::channel();
+    let channel = Channel::builder("ipv4:127.0.0.1:1").plaintext().dialer(dial);
+    let channel = channel.stats_handler(Begun(Mutex::new(sender))).build().unwrap();
+    channel.connect();
+    let mut settings = Vec::new();
+    encode::settings(&mut settings, &[]);
+    server_end.write_all(&settings).unwrap();
+    let mut ack = Vec::new();
+    encode::settings_ack(&mut ack);
+    let mut received = Vec::new();
+    while !received.ends_with(&ack) {
+        let mut octets = [0; 1024];
+        let count = server_end.read(&mut octets).unwrap();
+        received.extend_from_slice(&octets[..count]);
+    }
+    while channel.state() != ConnectivityState::Ready {
+        channel.state_change(channel.state()).wait();
+    }
+    loop {
+        match client_end.write(&[0; 1024]) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let call = EchoClient::new(channel).unary("hello");
+    begun.recv().unwrap();
+    end(server_end);
+    assert_eq!(call.wait().unwrap().message(), "hello");
+    assert_eq!(begun.try_iter().count(), 1);
+}
+
+#[test]
+fn a_call_of_which_nothing_was_sent_before_its_connection_failed_is_sent_again() {
+    a_call_is_lost_before_its_head_is_written(drop);
+}
+
+#[test]
+fn a_call_of_which_nothing_was_sent_before_the_server_closed_is_sent_again() {
+    a_call_is_lost_before_its_head_is_written(|socket| socket.shutdown(Shutdown::Write).unwrap());
 }

@@ -15,6 +15,8 @@ pub struct WriteBuf {
     /// Payloads in their order, each with the place in `small` it stands at.
     chained: VecDeque<Chained>,
     chained_len: usize,
+    /// Octets that have been written in all.
+    passed: u64,
 }
 
 struct Chained {
@@ -47,6 +49,19 @@ impl WriteBuf {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Octets that have been written since the buffer was made.
+    #[inline]
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// Where the end of the buffer is among all octets that were ever put into it: what stands before it has been
+    /// written when [`passed`](WriteBuf::passed) has come as far.
+    #[inline]
+    pub fn end(&self) -> u64 {
+        self.passed + self.len() as u64
     }
 
     /// The end of the buffer, to append small things to; what stands in it must stay.
@@ -103,7 +118,9 @@ impl WriteBuf {
     /// Takes `n` octets from the front: they have been written. More than there are means all.
     #[inline]
     pub fn advance(&mut self, n: usize) {
-        if n >= self.len() && self.chained.is_empty() {
+        let len = self.len();
+        self.passed += n.min(len) as u64;
+        if n >= len && self.chained.is_empty() {
             // What most writes take.
             self.small.clear();
             self.written = 0;

@@ -31,6 +31,23 @@ fn small_things_stand_in_one_slice_and_large_payloads_in_their_own() {
 }
 
 #[test]
+fn what_has_passed_is_counted_over_all_writes() {
+    let mut buf = WriteBuf::new();
+    buf.tail().extend_from_slice(&[1; 100]);
+    buf.push_bytes(Bytes::from(vec![2; 50]));
+    let head = buf.end();
+    buf.tail().extend_from_slice(&[3; 10]);
+    assert_eq!((buf.passed(), head, buf.end()), (0, 150, 160));
+    buf.advance(120);
+    assert_eq!((buf.passed(), buf.end()), (120, 160));
+    buf.advance(1_000);
+    assert_eq!((buf.passed(), buf.end()), (160, 160));
+    buf.tail().extend_from_slice(&[4; 5]);
+    buf.advance(5);
+    assert_eq!((buf.passed(), buf.end()), (165, 165));
+}
+
+#[test]
 fn an_emptied_buffer_starts_anew_in_the_same_memory() {
     let mut buf = WriteBuf::new();
     buf.tail().extend_from_slice(&[1; 100]);

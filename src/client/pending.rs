@@ -123,7 +123,7 @@ pub(super) struct PendingCall {
     pub(super) is_bound: bool,
     /// The config has been applied.
     configured: bool,
-    /// The server said once that it did not process the call, so that it was sent again.
+    /// A server said once that it did not process the call, so that it was sent again.
     pub(super) refused_before: bool,
     /// What call credentials add to the attempt, once they were asked.
     pub(super) added: Option<Box<Metadata>>,
@@ -337,7 +337,6 @@ impl PendingCall {
 
     /// No server has processed the attempt; it will be made once more.
     pub(super) fn begin_again(&mut self) {
-        self.refused_before = true;
         self.is_transparent_retry = true;
         self.begun = false;
         if let Some(mut watched) = self.stats.take() {

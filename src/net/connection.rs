@@ -625,7 +625,7 @@ impl Connection {
 
     fn close_session(&mut self, turn: &mut Turn<'_>, reason: CloseReason) {
         if let Some(mut session) = self.session.take() {
-            session.handle_closed(turn, reason);
+            session.handle_closed(turn, &self.out, reason);
         }
     }
 
@@ -692,7 +692,7 @@ mod tests {
             false
         }
         fn handle_eof(&mut self, _: &mut Turn<'_>, _: &mut WriteBuf) {}
-        fn handle_closed(&mut self, _: &mut Turn<'_>, _: CloseReason) {}
+        fn handle_closed(&mut self, _: &mut Turn<'_>, _: &WriteBuf, _: CloseReason) {}
         fn state(&self) -> SessionState {
             SessionState::Open
         }

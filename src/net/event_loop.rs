@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use lariat_frame::WriteBuf;
 use slab::Slab;
 
 use super::allocator;
@@ -582,7 +583,7 @@ impl EventLoop {
     fn refuse(&mut self, mut session: Box<dyn Session>, reason: CloseReason) {
         let token = Token { index: u32::MAX, generation: 0 };
         let mut turn = self.parts.turn(token);
-        guard(move || session.handle_closed(&mut turn, reason));
+        guard(move || session.handle_closed(&mut turn, &WriteBuf::new(), reason));
         self.parts.handle.connection_closed();
     }
 

@@ -88,8 +88,9 @@ pub(crate) trait Session: Send {
     fn handle_flushed(&mut self) -> bool;
     /// The peer sends no more.
     fn handle_eof(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf);
-    /// The connection is over, or never came to be. Called once; the session is dropped afterwards.
-    fn handle_closed(&mut self, turn: &mut Turn<'_>, reason: CloseReason);
+    /// The connection is over, or never came to be. `out` has what was not written. Called once; the session is dropped
+    /// afterwards.
+    fn handle_closed(&mut self, turn: &mut Turn<'_>, out: &WriteBuf, reason: CloseReason);
     /// What the loop should do with the socket now.
     fn state(&self) -> SessionState;
     /// Calls that were begun by the peer so far: they are work, however few octets asked for it.

@@ -285,7 +285,7 @@ impl Session for ServerSession {
         }
     }
 
-    fn handle_closed(&mut self, turn: &mut Turn<'_>, reason: CloseReason) {
+    fn handle_closed(&mut self, turn: &mut Turn<'_>, _out: &WriteBuf, reason: CloseReason) {
         if let Some(mut open) = self.open.take() {
             open.count();
             let rule = open.http2.close_reason().map_or(lost(&reason), |reason| reason.rule);

@@ -393,17 +393,21 @@ impl Session for ClientSession {
         })
     }
 
-    fn handle_eof(&mut self, turn: &mut Turn<'_>, _out: &mut WriteBuf) {
+    fn handle_eof(&mut self, turn: &mut Turn<'_>, out: &mut WriteBuf) {
         if let Some(open) = &mut self.open {
             open.http2.handle_eof(turn.now);
+            open.mark_unsent(out);
+            // A server that reads on must not get what will be sent again.
+            out.clear();
         }
     }
 
-    fn handle_closed(&mut self, turn: &mut Turn<'_>, reason: CloseReason) {
+    fn handle_closed(&mut self, turn: &mut Turn<'_>, out: &WriteBuf, reason: CloseReason) {
         let loss = self.loss(&reason);
         let (mut waiting, mut idle_notice) = (VecDeque::new(), None);
         if let Some(mut open) = self.open.take() {
             let status = Status::unavailable(format!("{}: {loss}", self.address));
+            open.mark_unsent(out);
             open.end_all(turn, &status);
             (waiting, idle_notice) = (open.waiting, open.idle_notice);
             open.rest_timer.cancel(turn);

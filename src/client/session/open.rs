@@ -33,7 +33,8 @@ pub(super) struct Open {
     pub(super) calls: Slab<ActiveCall>,
     /// How many of the calls are the channel's own.
     pub(super) bound: usize,
-    /// Calls beyond the peer's limit of concurrent streams.
+    /// Calls beyond the peer's limit of concurrent streams. When the connection has ended, also those of which nothing
+    /// was sent.
     pub(super) waiting: VecDeque<PendingCall>,
     /// The earliest deadline of those.
     pub(super) waiting_timer: LazyTimer,
@@ -76,6 +77,10 @@ pub(super) struct ActiveCall {
     pub(super) deadline: Option<TimerId>,
     /// The response has begun, so that the call cannot be sent again.
     committed: bool,
+    /// Where the request's header block ends in the connection's output.
+    head_end: u64,
+    /// The connection ended before that was written.
+    unsent: bool,
     /// What compresses the response's messages.
     encoding: Chosen,
     traffic: Traffic,
@@ -173,6 +178,7 @@ impl Open {
                 return Some(call);
             }
         };
+        let head_end = out.end();
         self.http2.set_token(key, index as u32);
         call.tell_head_sent(&self.peer);
         let sent = match &call.body {
@@ -203,6 +209,8 @@ impl Open {
             grammar,
             deadline,
             committed: false,
+            head_end,
+            unsent: false,
             encoding: None,
             traffic,
         });
@@ -351,20 +359,10 @@ impl Open {
         index: usize,
         reset: Reset,
     ) -> Option<PendingCall> {
-        let active = &mut self.calls[index];
-        let again = reset.unprocessed
-            && !active.committed
-            && !active.call.refused_before
-            && active.call.body.can_be_sent_again();
-        if again {
-            let mut active = self.calls.remove(index);
-            self.bound -= usize::from(active.call.is_bound);
-            if let Some(timer) = active.deadline {
-                turn.cancel_timer(timer);
-            }
-            active.call.begin_again();
-            return Some(active.call);
+        if let Some(call) = self.give_back(turn, index, reset.unprocessed) {
+            return Some(call);
         }
+        let active = &mut self.calls[index];
         let rule = match reset.by {
             Initiator::Remote => None,
             Initiator::Library(rule) => Some(rule),
@@ -437,10 +435,40 @@ impl Open {
         active.call.end_after(result, active.traffic);
     }
 
+    /// A call that may be sent again: nothing of it was sent, or no server has processed it, for the first time.
+    fn give_back(&mut self, turn: &mut Turn<'_>, index: usize, unprocessed: bool) -> Option<PendingCall> {
+        let active = &self.calls[index];
+        let again = (active.unsent || unprocessed && !active.call.refused_before)
+            && !active.committed
+            && active.call.body.can_be_sent_again();
+        if !again {
+            return None;
+        }
+        let mut active = self.calls.remove(index);
+        self.bound -= usize::from(active.call.is_bound);
+        if let Some(timer) = active.deadline {
+            turn.cancel_timer(timer);
+        }
+        active.call.refused_before |= !active.unsent;
+        active.call.begin_again();
+        Some(active.call)
+    }
+
+    /// The connection has ended, with this left to be written.
+    pub(super) fn mark_unsent(&mut self, out: &WriteBuf) {
+        for (_, active) in &mut self.calls {
+            active.unsent |= active.head_end > out.passed();
+        }
+    }
+
+    /// Ends all calls, but for those of which nothing was sent: they wait for another connection.
     pub(super) fn end_all(&mut self, turn: &mut Turn<'_>, status: &Status) {
         for index in 0..self.calls.capacity() {
             if self.calls.contains(index) {
-                self.end_call(turn, index, Err(status.clone()));
+                match self.give_back(turn, index, false) {
+                    Some(call) => self.waiting.push_back(call),
+                    None => self.end_call(turn, index, Err(status.clone())),
+                }
             }
         }
     }
