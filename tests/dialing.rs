@@ -41,6 +41,15 @@ fn what_a_dialer_says_went_wrong_is_in_the_status() {
     assert!(status.message().ends_with("192.0.2.1:50051: no line is free"), "{status:?}");
 }
 
+#[test]
+fn a_dialer_that_panics_has_failed() {
+    let dial = |_: &Address, _: Instant| -> io::Result<Dialed> { panic!("the dialer's own fault") };
+    let channel = Channel::builder("192.0.2.1:50051").dialer(dial).plaintext().build().unwrap();
+    let status = EchoClient::new(channel).unary("x").wait().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().ends_with("192.0.2.1:50051: the dialer panicked"), "{status:?}");
+}
+
 /// A proxy for one connection: what it was asked, and how it answers.
 fn proxy(answer: impl Into<String>, leads_to: Option<String>) -> (String, std::thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

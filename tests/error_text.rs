@@ -163,7 +163,7 @@ fn a_limit_and_a_method_that_is_not_there() {
     says(
         &client.unary(vec![0; 5_000_000]).wait().unwrap_err(),
         "status RESOURCE_EXHAUSTED: received message larger than max (5000000 vs. 4194304); \
-         max_receive_message_size sets the limit",
+         max_receive_message_size sets the limit, or a client's service config by maxResponseMessageBytes",
     );
     let unknown = client.channel.method("/test.Nobody/Anything");
     let call = client.channel.unary::<lariat::codec::Raw, Bytes, Bytes>(&unknown, Request::new(Bytes::new()));

@@ -20,25 +20,10 @@ use lariat::credentials::ClientTls;
 use lariat::etcd::{Entry, Etcd};
 use lariat::server::{Handler, Service};
 use lariat::{Channel, Code, Inbound, Outbound, Request, Response, Server, Status, Wait};
+use support::etcd_program::program;
 use support::*;
 
 const ROUND_ROBIN: &str = r#"{"loadBalancingConfig": [{"round_robin": {}}]}"#;
-
-/// The program, or `None` with the reason printed why a test is skipped, which is a failure where
-/// `LARIAT_REQUIRE_ETCD` is set.
-fn program() -> Option<PathBuf> {
-    let found = match std::env::var_os("LARIAT_ETCD") {
-        Some(path) => Some(PathBuf::from(path)),
-        None => std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-            .map(|folder| folder.join("etcd"))
-            .find(|path| path.is_file()),
-    };
-    if found.is_none() {
-        assert!(std::env::var_os("LARIAT_REQUIRE_ETCD").is_none(), "there is no etcd, and it is required");
-        eprintln!("skipped: there is no etcd in PATH, and LARIAT_ETCD does not name one");
-    }
-    found
-}
 
 /// A cluster of one member, with its own folder, which can be killed and started again.
 struct Member {

@@ -2,17 +2,19 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
+use lariat::client::dialer::Dialed;
 use lariat::credentials::{CallCredentials, CallTarget, MetadataFuture, SecurityLevel};
 use lariat::stats::{
     Begin, CallEvent, CallStats, ConnectionBegin, ConnectionStats, MessageSize, StatsHandler,
 };
-use lariat::{Channel, Code, Metadata, Peer, PeerAddress, Request, Server, Wait};
+use lariat::{Address, Channel, Code, Metadata, Peer, PeerAddress, Request, Server, Wait};
 use support::*;
 
 /// Writes down what it is told, call by call.
@@ -306,6 +308,24 @@ fn calls_that_reach_no_handler_are_told_of_on_the_server() {
         ]
     );
     assert_eq!(echo.seen.started.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn calls_of_a_client_that_closes_its_connection_are_told_of_as_cancelled() {
+    let (echo, log) = (Echo::default(), Log::default());
+    let server = builder(&echo).stats_handler(log.clone()).bind("127.0.0.1:0").unwrap();
+    let socket = TcpStream::connect(server.local_address().to_string()).unwrap();
+    let end = socket.try_clone().unwrap();
+    let dialed = Mutex::new(Some(socket));
+    let dial = move |_: &Address, _: Instant| -> io::Result<Dialed> {
+        let socket = dialed.lock().unwrap().take();
+        socket.map(Dialed::from).ok_or_else(|| io::Error::other("there is but one connection"))
+    };
+    let channel = Channel::builder(server.local_address().to_string()).plaintext().dialer(dial);
+    let (_outbound, _inbound) = EchoClient::new(channel.build().unwrap()).chat();
+    eventually("the handler runs", || echo.seen.started.load(Ordering::SeqCst) == 1);
+    end.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(log.calls(1), ["Chat BidiStreaming 0, head in -, CANCELLED"]);
 }
 
 /// Writes down the peers of connections, and how many there are.

@@ -1,5 +1,8 @@
 //! Runs the example that finds servers in etcd and reads what it prints, if there is an etcd: `LARIAT_ETCD` names its
-//! program.
+//! program, else it is looked for in `PATH`.
+
+#[path = "../../tests/support/etcd_program.rs"]
+mod etcd_program;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -18,9 +21,7 @@ impl Drop for Etcd {
 
 #[test]
 fn name_resolving_etcd_follows_servers_that_come_and_go() {
-    let Some(program) = std::env::var_os("LARIAT_ETCD") else {
-        return eprintln!("skipped: LARIAT_ETCD does not name an etcd");
-    };
+    let Some(program) = etcd_program::program() else { return };
     // Of an address that nobody else uses, so that nobody takes the ports before etcd does.
     let [.., high, low] = std::process::id().to_be_bytes();
     let address = format!("127.{high}.{low}.1:0");

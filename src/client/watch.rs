@@ -48,7 +48,7 @@ impl Watch {
         self.phase == Phase::Open
     }
 
-    /// The stream told something, so that it is worth opening again at once when it ends.
+    /// The stream told something: when it ends, the waits begin anew with the shortest.
     pub(crate) fn handle_message(&mut self) {
         self.backoff.reset();
     }

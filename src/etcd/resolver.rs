@@ -133,18 +133,14 @@ impl Follow {
         let (kvs, revision) = client.range(&self.prefix).await?;
         pauses.reset();
         backends.reset(kvs);
-        {
-            let names = backends.names();
-            self.publish(backends, names).await;
-        };
+        let names = backends.names();
+        self.publish(backends, names).await;
         let (_requests, mut responses) = client.watch(&self.prefix, revision + 1).await?;
         loop {
             let Some(response) = unless(self.findings.wanted(), responses.message()).await else {
                 self.findings.known().wanted = CancellationToken::new();
-                {
-                    let names = backends.all_names();
-                    self.publish(backends, names).await;
-                };
+                let names = backends.all_names();
+                self.publish(backends, names).await;
                 continue;
             };
             let Some(response) = response? else {
@@ -158,10 +154,8 @@ impl Follow {
             }
             if !response.events.is_empty() {
                 response.events.into_iter().for_each(|event| backends.apply(event));
-                {
-                    let names = backends.names();
-                    self.publish(backends, names).await;
-                };
+                let names = backends.names();
+                self.publish(backends, names).await;
             }
         }
     }

@@ -197,7 +197,8 @@ fn unexpected_format(flag: u8) -> Status {
 #[cold]
 fn too_large(len: usize, limit: usize) -> Status {
     Status::resource_exhausted(format!(
-        "received message larger than max ({len} vs. {limit}); max_receive_message_size sets the limit"
+        "received message larger than max ({len} vs. {limit}); max_receive_message_size sets the limit, or a \
+         client's service config by maxResponseMessageBytes"
     ))
 }
 

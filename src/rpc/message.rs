@@ -103,7 +103,8 @@ pub(crate) fn check_send_len(len: usize, limit: usize) -> Result<u32, Status> {
 #[cold]
 fn too_large_to_send(len: usize, limit: usize) -> Status {
     Status::resource_exhausted(format!(
-        "trying to send message larger than max ({len} vs. {}); max_send_message_size sets the limit",
+        "trying to send message larger than max ({len} vs. {}); max_send_message_size sets the limit, or a \
+         client's service config by maxRequestMessageBytes",
         limit.min(u32::MAX as usize)
     ))
 }

@@ -291,7 +291,7 @@ impl Session for ServerSession {
             let rule = open.http2.close_reason().map_or(lost(&reason), |reason| reason.rule);
             self.shared.counters.count(|stats| *stats.connections_ended.entry(rule).or_default() += 1);
             for index in open.calls.indices() {
-                open.cancel_call(turn, index, Status::cancelled("the client's connection was lost"));
+                open.cancel_call(turn, index, connection_lost());
             }
             open.free_calls();
             open.timer.cancel(turn);
@@ -339,7 +339,12 @@ impl Open {
                         Initiator::Remote => None,
                         Initiator::Library(rule) => Some(rule),
                     };
-                    let status = call.grammar.handle_reset(code, rule, false);
+                    let closed =
+                        self.http2.close_reason().is_some_and(|reason| reason.by == Initiator::Remote);
+                    let status = match closed {
+                        true => connection_lost(),
+                        false => call.grammar.handle_reset(code, rule, false),
+                    };
                     self.cancel_call(turn, token, status);
                 }
             }
@@ -862,6 +867,11 @@ fn lost(reason: &CloseReason) -> &'static str {
             "the connection was lost"
         }
     }
+}
+
+/// What calls end with that were open when the client closed the connection, or when it failed.
+fn connection_lost() -> Status {
+    Status::cancelled("the client's connection was lost")
 }
 
 /// Where the server tells the session that it stops.

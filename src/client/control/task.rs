@@ -2,6 +2,8 @@
 //! publishes what calls read.
 
 use std::collections::HashMap;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -46,7 +48,9 @@ const IDLE_SLOT: u32 = 3;
 /// A resolver, and the channel's ear for it, which is gone when the resolver is.
 pub(in crate::client) struct HeardResolver {
     resolver: Box<dyn Resolver>,
-    ear: Arc<Ear>,
+    _ear: Arc<Ear>,
+    /// For the answer to the latest question, so that one overdue does not take the place of a newer one.
+    question: Option<Arc<Ear>>,
 }
 
 struct Ear(Weak<Control>);
@@ -135,7 +139,7 @@ impl ControlTask {
         let ear = Arc::new(Ear(Arc::downgrade(control)));
         let sink = Sink(Arc::downgrade(&ear));
         let resolver = registry.build(target, ResolutionSender::new(Arc::new(sink)))?;
-        Ok(HeardResolver { resolver, ear })
+        Ok(HeardResolver { resolver, _ear: ear, question: None })
     }
 
     fn handle_inputs(&mut self, turn: &mut Turn<'_>) {
@@ -298,14 +302,19 @@ impl ControlTask {
                 }
             }
         }
-        let Some(HeardResolver { resolver, ear }) = &mut self.resolver else { return };
+        let Some(HeardResolver { resolver, question, .. }) = &mut self.resolver else { return };
         match resolver.resolve() {
             Work::Ready(result) => self.core.handle_resolution(now, result),
             Work::Pushed => {}
             Work::Blocking(look_up) => {
+                let ear = question.insert(Arc::new(Ear(Arc::downgrade(&self.control))));
                 let sink = Sink(Arc::downgrade(ear));
+                let look_up = move || {
+                    let found = catch_unwind(AssertUnwindSafe(look_up));
+                    sink.send(found.unwrap_or_else(|_| Err(ResolveError::new("the resolver panicked"))))
+                };
                 let thread = std::thread::Builder::new().name("lariat-resolver".to_owned());
-                let spawned = thread.spawn(move || sink.send(look_up()));
+                let spawned = thread.spawn(look_up);
                 if let Err(error) = spawned {
                     let error = ResolveError::new(format!("no thread for the resolver: {error}"));
                     self.core.handle_resolution(now, Err(error));
@@ -361,7 +370,13 @@ impl ControlTask {
     ) {
         let control = Arc::clone(&self.control);
         let lost = |reason: String| ConnectionEvent::Lost { reason };
-        let dial = move || match dialer.dial(&address, deadline).and_then(Dialed::into_socket) {
+        let dialed = move || {
+            let dialed = catch_unwind(AssertUnwindSafe(|| dialer.dial(&address, deadline)));
+            dialed
+                .unwrap_or_else(|_| Err(io::Error::other("the dialer panicked")))
+                .and_then(Dialed::into_socket)
+        };
+        let dial = move || match dialed() {
             Ok((socket, peer)) => {
                 // Without the option a dead peer is noticed by keepalive alone.
                 if let Some(timeout) = session.user_timeout() {

@@ -213,7 +213,7 @@ pub(crate) fn decompress(
         Ok(()) => Ok(out.into_octets()),
         Err(DecompressError::TooLarge) => Err(Status::resource_exhausted(format!(
             "received message larger than max after decompression (more than {limit}); \
-             max_receive_message_size sets the limit"
+             max_receive_message_size sets the limit, or a client's service config by maxResponseMessageBytes"
         ))),
         Err(DecompressError::Malformed(why)) => Err(Status::internal(format!(
             "a received message could not be decompressed by {}: {why}",
