@@ -178,3 +178,28 @@ fn an_engine_says_what_it_cannot_be_given() {
     assert_eq!(kind(Engine::builder().threads(1).pin_threads([99_999])), invalid);
     assert_eq!(kind(Engine::builder().current_thread().pin_threads([0])), invalid);
 }
+
+/// What makes the cost of a call the same on however many loops: a call meets nothing but its own.
+#[test]
+fn calls_on_several_loops_send_nothing_from_one_to_another() {
+    const LOOPS: usize = 4;
+    let engine = Engine::builder().threads(LOOPS).build().unwrap();
+    let server =
+        builder(&Echo::default()).engine(&engine).adaptive_window(false).bind("127.0.0.1:0").unwrap();
+    let clients: Vec<EchoClient> =
+        (0..2 * LOOPS).map(|_| connect(&server.local_address().to_string())).collect();
+    let call_all = || clients.iter().for_each(|client| drop(client.unary("ten octets").wait().unwrap()));
+    // What belongs to the connections' beginning is over after a few calls.
+    (0..10).for_each(|_| call_all());
+    let before = engine.stats();
+    (0..100).for_each(|_| call_all());
+    let after = engine.stats();
+    let done = |counted: fn(&LoopStats) -> u64| -> Vec<u64> {
+        after.iter().zip(&before).map(|(after, before)| counted(after) - counted(before)).collect()
+    };
+    // Each connection went to the loop that had the fewest: two each.
+    assert_eq!(done(|stats| stats.reads), [200; LOOPS]);
+    assert_eq!(done(|stats| stats.writes), [200; LOOPS]);
+    assert_eq!(done(|stats| stats.messages), [0; LOOPS]);
+    assert_eq!(done(|stats| stats.wake_ups), [0; LOOPS]);
+}

@@ -236,8 +236,15 @@ impl Core {
             self.balance(now, |balancer, controller| balancer.handle_timeout(controller));
         }
         if self.plane.schedule.handle_timeout(now) {
-            let timeout = self.plane.config.resolution_timeout;
-            self.handle_resolution(now, Err(ResolveError::new(format!("no answer within {timeout:?}"))));
+            match self.plane.schedule.is_failing() {
+                // It has said why, and has nothing to add. Calls go on to report that.
+                true => self.plane.schedule.failed(now, &mut self.plane.random),
+                false => {
+                    let timeout = self.plane.config.resolution_timeout;
+                    let error = ResolveError::new(format!("no answer within {timeout:?}"));
+                    self.handle_resolution(now, Err(error));
+                }
+            }
         }
         self.poll_schedule(now);
     }

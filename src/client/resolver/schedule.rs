@@ -20,6 +20,8 @@ pub(crate) struct Schedule {
     answer_due: Option<Instant>,
     /// There has been an answer that was not an error.
     resolved: bool,
+    /// There has been an error, and no other answer since.
+    failing: bool,
     refresh_at: Option<Instant>,
 }
 
@@ -40,6 +42,7 @@ impl Schedule {
             not_before: None,
             answer_due: None,
             resolved: false,
+            failing: false,
             refresh_at: None,
         }
     }
@@ -63,6 +66,7 @@ impl Schedule {
     pub(crate) fn succeeded(&mut self, now: Instant) {
         self.answer_due = None;
         self.resolved = true;
+        self.failing = false;
         self.backoff.reset();
         self.not_before = Some(now + self.min_interval);
         self.refresh_at = self.refresh_interval.map(|interval| now + interval);
@@ -72,7 +76,13 @@ impl Schedule {
     pub(crate) fn failed(&mut self, now: Instant, random: &mut Xorshift) {
         self.answer_due = None;
         self.wanted = true;
+        self.failing = true;
         self.not_before = Some(now + self.backoff.next_delay(random));
+    }
+
+    /// Whether calls have an error of the resolver to report.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing
     }
 
     /// Lifts the wait after a failure. The least interval between successful resolutions stands.

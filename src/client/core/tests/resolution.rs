@@ -124,6 +124,25 @@ fn a_resolver_that_never_answers_fails_calls_after_its_time() {
 }
 
 #[test]
+fn what_a_resolver_has_said_is_reported_until_it_says_something_else() {
+    let mut driver = Driver::new();
+    driver.demand();
+    driver.resolver_failed("the registry says no");
+    let failure = "dns:///test: name resolution failed: the registry says no";
+    driver.log.clear();
+    driver.pass(seconds(1));
+    driver.did(&["resolve"]);
+    // It has nothing to add, and is asked again.
+    driver.pass(seconds(30));
+    driver.did(&[]);
+    assert_eq!(driver.failure(), failure);
+    driver.pass(seconds(2));
+    driver.did(&["resolve"]);
+    driver.resolved(&[A]);
+    driver.did(&[&format!("connect {A}"), "CONNECTING"]);
+}
+
+#[test]
 fn a_working_channel_ignores_a_resolver_that_does_not_answer_and_asks_again_when_need_be() {
     let mut driver = Driver::connected();
     driver.pass(seconds(30));
