@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::Receiver;
+use super::wakers::{Place, Wakers};
 use crate::rpc::Status;
 
 /// Whether a call was cancelled: by its client, its deadline, or the loss of its connection.
@@ -29,7 +30,7 @@ struct State {
 
 #[derive(Default)]
 struct Listeners {
-    wakers: Vec<Waker>,
+    wakers: Wakers,
     /// Calls that end with the token; those that have ended are taken out when the list would grow.
     calls: Vec<Weak<dyn Receiver>>,
 }
@@ -47,16 +48,16 @@ impl CancellationToken {
 
     /// Waits until the call is cancelled; never ready if it ends well.
     pub fn cancelled(&self) -> Cancelled {
-        Cancelled { token: self.clone() }
+        Cancelled { token: self.clone(), place: None }
     }
 
     /// Cancels every call that was made with this token, and wakes whoever waits for it.
     pub fn cancel(&self) {
         self.state.cancelled.store(true, Ordering::Release);
-        let Listeners { wakers, calls } = std::mem::take(&mut *self.listeners());
-        for waker in wakers {
-            waker.wake();
-        }
+        let mut listeners = self.listeners();
+        let (wakers, calls) = (listeners.wakers.take(), std::mem::take(&mut listeners.calls));
+        drop(listeners);
+        wakers.into_iter().for_each(Waker::wake);
         for call in calls.iter().filter_map(Weak::upgrade) {
             cancel(&call);
         }
@@ -75,8 +76,7 @@ impl CancellationToken {
         listeners.calls.push(Arc::downgrade(call));
     }
 
-    /// Whether the next call may have the token: nobody else holds it, and nobody has ever waited for it, whose waker
-    /// would be left in it.
+    /// Whether the next call may have the token: nobody else holds it or has cancelled it.
     pub(crate) fn is_unused(&mut self) -> bool {
         Arc::get_mut(&mut self.state).is_some_and(|state| {
             let listeners = state.listeners.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -104,20 +104,26 @@ impl fmt::Debug for CancellationToken {
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Cancelled {
     token: CancellationToken,
+    place: Place,
 }
 
 impl Future for Cancelled {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut listeners = self.token.listeners();
-        if self.token.is_cancelled() {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Cancelled { token, place } = &mut *self;
+        let mut listeners = token.listeners();
+        if token.is_cancelled() {
             return Poll::Ready(());
         }
-        if !listeners.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            listeners.wakers.push(cx.waker().clone());
-        }
+        listeners.wakers.keep(place, cx.waker());
         Poll::Pending
+    }
+}
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        self.token.listeners().wakers.leave(self.place);
     }
 }
 
@@ -125,6 +131,25 @@ impl Future for Cancelled {
 mod tests {
     use super::*;
     use crate::call::Wait;
+
+    #[test]
+    fn a_future_that_is_dropped_leaves_no_waker() {
+        let token = CancellationToken::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..3 {
+            let mut cancelled = token.cancelled();
+            for _ in 0..3 {
+                assert!(Pin::new(&mut cancelled).poll(&mut cx).is_pending());
+            }
+            assert!(!token.listeners().wakers.is_empty());
+            drop(cancelled);
+            assert!(token.listeners().wakers.is_empty());
+        }
+        let mut waits = token.cancelled();
+        assert!(Pin::new(&mut waits).poll(&mut cx).is_pending());
+        token.cancel();
+        assert!(Pin::new(&mut waits).poll(&mut cx).is_ready());
+    }
 
     #[test]
     fn a_cancel_from_another_thread_wakes_whoever_waits() {

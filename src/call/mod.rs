@@ -16,6 +16,7 @@ mod request;
 mod response;
 pub mod stats;
 mod wait;
+mod wakers;
 
 pub use cancellation::{CancellationToken, Cancelled};
 pub(crate) use compression::{
@@ -36,3 +37,4 @@ pub use request::{Incoming, IntoRequest, Request};
 pub use response::Response;
 pub use wait::Wait;
 pub(crate) use wait::wait;
+pub(crate) use wakers::{Place, Wakers};

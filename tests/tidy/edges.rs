@@ -31,7 +31,7 @@ const PARTS: [Part; 11] = [
             "webpki",
         ],
     },
-    Part { name: "call", parts: &["frame", "http2", "rpc", "net"], packages: &["bytes"] },
+    Part { name: "call", parts: &["frame", "http2", "rpc", "net"], packages: &["bytes", "slab"] },
     Part { name: "engine", parts: &["net", "call"], packages: &["rustix"] },
     Part { name: "blocking", parts: &["call"], packages: &[] },
     Part { name: "error", parts: &["net"], packages: &[] },

@@ -20,7 +20,7 @@ use super::pending::{Body, Call, PendingCall};
 use super::unary::{UnaryCall, UnaryReceiver};
 use crate::call::interceptor::{AS_IT_IS, Chain, EncodedMessage, Octets};
 use crate::call::{
-    Accepted, CallCredentials, CallOptions, Chosen, Encodings, Inbound, Outbound, Receiver, Request,
+    Accepted, CallCredentials, CallOptions, Chosen, Encodings, Inbound, Outbound, Place, Receiver, Request,
     SendCompression,
 };
 use crate::engine::Engine;
@@ -68,7 +68,7 @@ impl Channel {
 
     /// Waits until the state is another than `known`, and returns it.
     pub fn state_change(&self, known: ConnectivityState) -> StateChange {
-        StateChange { control: Arc::clone(&self.shared.control), known }
+        StateChange { control: Arc::clone(&self.shared.control), known, place: None }
     }
 
     /// Starts to connect if the channel is idle, rather than with the first call.
@@ -370,15 +370,23 @@ impl fmt::Debug for Shared {
 pub struct StateChange {
     control: Arc<Control>,
     known: ConnectivityState,
+    place: Place,
 }
 
 impl Future for StateChange {
     type Output = ConnectivityState;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectivityState> {
-        match self.control.poll_state(self.known, cx.waker()) {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectivityState> {
+        let StateChange { control, known, place } = &mut *self;
+        match control.poll_state(*known, place, cx.waker()) {
             Some(state) => Poll::Ready(state),
             None => Poll::Pending,
         }
+    }
+}
+
+impl Drop for StateChange {
+    fn drop(&mut self) {
+        self.control.leave_state(self.place);
     }
 }

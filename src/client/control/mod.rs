@@ -25,8 +25,8 @@ use super::retry::{AttemptLimits, AttemptedCall, SharedBucket};
 use super::service_config::RetryThrottling;
 use super::stream_pool::{Refusal, StreamPool};
 use super::subchannel::{ConnectionEvent, ConnectionId, SubchannelId, WatchEvent};
-use crate::call::RareOptions;
 use crate::call::stats::StatsHandlers;
+use crate::call::{Place, RareOptions, Wakers};
 use crate::net::{Inbox, LoopHandle, clock};
 use crate::rpc::Status;
 
@@ -129,7 +129,7 @@ impl Snapshot {
 
 struct Watch {
     state: ConnectivityState,
-    wakers: Vec<Waker>,
+    wakers: Wakers,
 }
 
 impl Control {
@@ -148,7 +148,7 @@ impl Control {
                 bucket: None,
                 connections: Vec::new(),
             }),
-            watch: Mutex::new(Watch { state: ConnectivityState::Idle, wakers: Vec::new() }),
+            watch: Mutex::new(Watch { state: ConnectivityState::Idle, wakers: Wakers::default() }),
             seeds: AtomicU64::new(seed),
             holds: AtomicUsize::new(0),
             calls_apart: AtomicUsize::new(0),
@@ -282,23 +282,32 @@ impl Control {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).state
     }
 
-    /// The state if it is another than `known`; otherwise the waker is kept until it changes.
-    pub(super) fn poll_state(&self, known: ConnectivityState, waker: &Waker) -> Option<ConnectivityState> {
+    /// The state if it is another than `known`; otherwise the waker is kept until it changes or the place is
+    /// [left](Control::leave_state).
+    pub(super) fn poll_state(
+        &self,
+        known: ConnectivityState,
+        place: &mut Place,
+        waker: &Waker,
+    ) -> Option<ConnectivityState> {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.state != known {
             return Some(watch.state);
         }
-        if !watch.wakers.iter().any(|other| other.will_wake(waker)) {
-            watch.wakers.push(waker.clone());
-        }
+        watch.wakers.keep(place, waker);
         None
+    }
+
+    /// Nobody waits for the state at this place any more.
+    pub(super) fn leave_state(&self, place: Place) {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).wakers.leave(place);
     }
 
     fn set_state(&self, state: ConnectivityState) {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.state != state {
             watch.state = state;
-            let wakers = std::mem::take(&mut watch.wakers);
+            let wakers = watch.wakers.take();
             drop(watch);
             wakers.into_iter().for_each(Waker::wake);
         }
