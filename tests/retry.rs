@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use lariat::client::subchannel::{SubchannelEvent, SubchannelId};
 use lariat::client::{ChannelBuilder, ConnectivityState, Method};
 use lariat::codec::Raw;
 use lariat::server::{Handler, Service};
+use lariat::stats::{Begin, CallEvent, CallStats, StatsHandler};
 use lariat::{Channel, Code, Inbound, Metadata, Outbound, Request, Server, Status, Wait, sleep};
 use support::{before_a_timeout, eventually, settled};
 
@@ -428,6 +429,40 @@ fn a_call_that_is_dropped_between_attempts_makes_no_more() {
     flaky.steps.lock().unwrap().extend([UNAVAILABLE, UNAVAILABLE]);
     assert_eq!(client.unary().wait().unwrap().message(), "hello");
     assert_eq!(flaky.count(), 4);
+}
+
+/// Tells of each attempt that has ended.
+struct Ended(Mutex<mpsc::Sender<()>>);
+
+struct UntilEnd(mpsc::Sender<()>);
+
+impl StatsHandler for Ended {
+    fn begin(&self, _: &Begin<'_>) -> Option<Box<dyn CallStats>> {
+        Some(Box::new(UntilEnd(self.0.lock().unwrap().clone())))
+    }
+}
+
+impl CallStats for UntilEnd {
+    fn handle(&mut self, event: &CallEvent<'_>) {
+        if let CallEvent::End { .. } = event {
+            let _ = self.0.send(());
+        }
+    }
+}
+
+#[test]
+fn a_call_between_attempts_ends_with_its_channel() {
+    let flaky = Flaky::new(&[UNAVAILABLE]);
+    let (sender, ended) = mpsc::channel();
+    let config = retry(5, "").replace("0.01s", "600s");
+    let client = Client::with(&flaky, &config, |builder| builder.stats_handler(Ended(Mutex::new(sender))));
+    let call = client.unary();
+    ended.recv().unwrap();
+    client.channel.close();
+    let status = call.wait().unwrap_err();
+    assert_eq!(status.code(), Code::Cancelled);
+    assert!(status.message().contains("the channel was closed"), "{status}");
+    assert_eq!(flaky.count(), 1);
 }
 
 #[test]

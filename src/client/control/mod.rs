@@ -8,8 +8,8 @@ pub(super) use hold::{Hold, IdleNotice};
 pub(super) use task::{ControlTask, Plan};
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -61,6 +61,9 @@ pub(super) struct Control {
     holds: AtomicUsize,
     /// Calls that are neither waiting here nor with a connection.
     calls_apart: AtomicUsize,
+    /// Those of them that wait for the time of their next attempt.
+    between_attempts: Mutex<Wakers>,
+    is_closed: AtomicBool,
     /// When the last of them ended, or a call that was with no connection at all.
     activity: Activity,
     limits: AttemptLimits,
@@ -152,6 +155,8 @@ impl Control {
             seeds: AtomicU64::new(seed),
             holds: AtomicUsize::new(0),
             calls_apart: AtomicUsize::new(0),
+            between_attempts: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             activity: Activity::new(clock::now()),
             limits,
             stats,
@@ -280,6 +285,37 @@ impl Control {
 
     pub(super) fn state(&self) -> ConnectivityState {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).state
+    }
+
+    /// Keeps the waker of a call that waits for the time of its next attempt: it is woken when the channel is closed,
+    /// at once if it is already.
+    pub(super) fn await_close(&self, place: &mut Place, waker: &Waker) {
+        self.waits().keep(place, waker);
+        if self.is_closed() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The call that had this place waits no more.
+    pub(super) fn leave_close(&self, place: Place) {
+        if place.is_some() {
+            self.waits().leave(place);
+        }
+    }
+
+    /// Whether the channel was closed, other than by the drop of its last clone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
+    fn set_closed(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        let wakers = self.waits().take();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Wakers> {
+        self.between_attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state if it is another than `known`; otherwise the waker is kept until it changes or the place is

@@ -582,6 +582,7 @@ impl ControlTask {
             }
             self.waiting.drain(..).for_each(|call| call.fail(status.clone()));
             self.pools.values().for_each(|pool| pool.close(&status));
+            self.control.set_closed();
         }
         for input in self.control.inbox.close() {
             if let Input::Call(call) = input {

@@ -9,7 +9,7 @@ use super::AttemptLimits;
 use super::pushback::Pushback;
 use super::schedule::{Action, Attempt, Failure, Schedule, Verdict};
 use super::token_bucket::TokenBucket;
-use crate::call::{Carrier, CompressedMessage, OutboundStream, Receiver};
+use crate::call::{Carrier, CompressedMessage, OutboundStream, Place, Receiver};
 use crate::client::control::{Control, Hold};
 use crate::client::pending::{Body, Call, PendingCall};
 use crate::client::random::Xorshift;
@@ -51,6 +51,9 @@ struct State {
     /// When the call looks after itself. The alarm holds the call, not the call the alarm: if the loop that would ring
     /// it ends, so does the call.
     alarm: Option<(Instant, Weak<Alarm>)>,
+    /// Has the call look after itself. The channel has it, too, while the call waits for its next attempt.
+    nudge: Waker,
+    place: Place,
     random: Xorshift,
 }
 
@@ -77,20 +80,25 @@ impl AttemptedCall {
             Body::Stream(outbound) => (Some(Arc::clone(outbound)), false),
             Body::Message(message, ..) => (None, message.len() > buffer),
         };
-        let state = State {
-            is_hedged: matches!(policy, Some(AttemptPolicy::Hedging(_))),
-            schedule: Schedule::new(policy, limits.max_attempts),
-            call: Some(call),
-            attempts: Vec::new(),
-            latest: None,
-            earlier: Vec::new(),
-            alarm: None,
-            random: Xorshift::new(control.next_seed()),
-        };
-        let (control, state) = (Hold::for_call(Arc::clone(control)), Mutex::new(state));
-        let this = Arc::new(AttemptedCall { control, user, bucket, state });
-        let nudge = Nudge { call: Arc::downgrade(&this), home: this.control.home().clone() };
-        let nudge = Waker::from(Arc::new(nudge));
+        let home = control.home().clone();
+        let (control, random) = (Hold::for_call(Arc::clone(control)), Xorshift::new(control.next_seed()));
+        let this = Arc::new_cyclic(|this| {
+            let nudge = Waker::from(Arc::new(Nudge { call: Weak::clone(this), home }));
+            let state = State {
+                is_hedged: matches!(policy, Some(AttemptPolicy::Hedging(_))),
+                schedule: Schedule::new(policy, limits.max_attempts),
+                call: Some(call),
+                attempts: Vec::new(),
+                latest: None,
+                earlier: Vec::new(),
+                alarm: None,
+                nudge,
+                place: None,
+                random,
+            };
+            AttemptedCall { control, user, bucket, state: Mutex::new(state) }
+        });
+        let nudge = this.lock().nudge.clone();
         if let Some(outbound) = outbound {
             outbound.attach(Carrier::Task(nudge.clone()));
             outbound.keep(buffer);
@@ -222,6 +230,10 @@ impl AttemptedCall {
         // The attempts keep to the deadline themselves.
         let deadline = deadline.filter(|_| state.schedule.is_between_attempts());
         let due = [state.schedule.poll_timeout(), deadline].into_iter().flatten().min();
+        match state.call.is_some() && state.schedule.is_between_attempts() {
+            true => self.control.await_close(&mut state.place, &state.nudge),
+            false => self.control.leave_close(state.place.take()),
+        }
         if due == state.alarm.as_ref().map(|(due, _)| *due) {
             return;
         }
@@ -256,6 +268,10 @@ impl AttemptedCall {
             if self.user.is_abandoned() {
                 state.schedule.cancel();
                 return state.end(Err(Status::cancelled("the call was dropped")));
+            }
+            if state.schedule.is_between_attempts() && self.control.is_closed() {
+                state.schedule.cancel();
+                return state.end(Err(Status::cancelled("the channel was closed")));
             }
             if state.schedule.is_between_attempts() && call.has_expired(now) {
                 let latest = state.latest.take().map_or_else(String::new, |status| status.to_string());
@@ -382,6 +398,13 @@ fn brief(status: &Status) -> String {
 }
 
 /// Rings for the call's next moment.
+impl Drop for AttemptedCall {
+    fn drop(&mut self) {
+        let place = self.lock().place.take();
+        self.control.leave_close(place);
+    }
+}
+
 impl Wake for AttemptedCall {
     fn wake(self: Arc<Self>) {
         self.look();
