@@ -129,6 +129,16 @@ impl Counted {
         }
     }
 
+    /// Until the clients are gone, and what goes after them.
+    fn run_until_left(&mut self) {
+        self.run_until("the clients are gone", |server| server.connections() == 0);
+        self.run_for(REST);
+    }
+
+    fn assert_given_back(&self) {
+        assert!(self.live <= KEPT, "{} octets were not given back", self.live);
+    }
+
     fn run_for(&mut self, time: Duration) {
         self.run(lariat::sleep(time));
     }
@@ -198,8 +208,7 @@ fn streams_at_once(connections: usize, streams: usize) {
     server.run_for(REST);
     let per_connection = server.live / connections as i64;
     server_steps.done();
-    server.run_until("the client is gone", |server| server.connections() == 0);
-    server.run_for(REST);
+    server.run_until_left();
     client.join().unwrap();
     println!(
         "{connections} connections x {streams} streams: {per_stream} octets for each waiting stream, \
@@ -207,7 +216,7 @@ fn streams_at_once(connections: usize, streams: usize) {
         server.live
     );
     assert!(per_stream <= WAITING_STREAM, "{per_stream} octets for each waiting stream");
-    assert!(server.live <= KEPT, "{} octets were not given back", server.live);
+    server.assert_given_back();
 }
 
 #[test]
@@ -253,15 +262,14 @@ fn ten_thousand_open_streams_that_wait_hold_little_and_leave_nothing_behind() {
     server.run_for(REST);
     let per_stream = server.live / total;
     server_steps.done();
-    server.run_until("the client is gone", |server| server.connections() == 0);
-    server.run_for(REST);
+    server.run_until_left();
     client.join().unwrap();
     println!(
         "{total} open streams: {per_stream} octets for each, {} in all when they are closed",
         server.live
     );
     assert!(per_stream <= OPEN_STREAM, "{per_stream} octets for each open stream");
-    assert!(server.live <= KEPT, "{} octets were not given back", server.live);
+    server.assert_given_back();
 }
 
 /// The turn to open many connections, and how many: `wanted`, or fewer if the limit of open files asks for it, since
@@ -312,15 +320,14 @@ fn a_thousand_connections_answer_each_and_leave_nothing_behind() {
         per_connection = server.live / connections as i64;
         server_steps.done();
     }
-    server.run_until("the clients are gone", |server| server.connections() == 0);
-    server.run_for(REST);
+    server.run_until_left();
     client.join().unwrap();
     println!(
         "{connections} connections: {per_connection} octets for each idle one, {} in all when they are closed",
         server.live
     );
     assert!(per_connection <= IDLE_CONNECTION, "{per_connection} octets for each idle connection");
-    assert!(server.live <= KEPT, "{} octets were not given back", server.live);
+    server.assert_given_back();
 }
 
 /// What the process of the clients is told.
@@ -381,15 +388,14 @@ fn ten_thousand_connections_answer_each_and_leave_nothing_behind() {
         per_connection = server.live / connections as i64;
     }
     drop(input);
-    server.run_until("the clients are gone", |server| server.connections() == 0);
-    server.run_for(REST);
+    server.run_until_left();
     assert!(client.wait().unwrap().success());
     println!(
         "{connections} connections: {per_connection} octets for each idle one, {} in all when they are closed",
         server.live
     );
     assert!(per_connection <= IDLE_CONNECTION, "{per_connection} octets for each idle connection");
-    assert!(server.live <= KEPT, "{} octets were not given back", server.live);
+    server.assert_given_back();
 }
 
 #[test]

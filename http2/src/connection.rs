@@ -325,12 +325,17 @@ impl Connection {
             self.replies >= self.config.limits.queued_replies || self.unsent >= self.unsent_limit;
     }
 
+    /// Notes how much there is to be written.
+    fn note_unsent(&mut self, out: &WriteBuf) {
+        self.unsent = out.len();
+        self.hold_input();
+    }
+
     /// Has the input wait for a flush if what came before it has led to too much output.
     fn hold_input_behind(&mut self, out: &WriteBuf) -> bool {
         let is_full = out.len() >= self.unsent_limit;
         if is_full {
-            self.unsent = out.len();
-            self.hold_input();
+            self.note_unsent(out);
         }
         is_full
     }

@@ -347,8 +347,7 @@ impl Connection {
         {
             self.send_queued(key, out);
         }
-        self.unsent = out.len();
-        self.hold_input();
+        self.note_unsent(out);
     }
 
     /// One turn of a stream in the scheduler's list.

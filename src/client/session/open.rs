@@ -427,12 +427,18 @@ impl Open {
     }
 
     fn end_call(&mut self, turn: &mut Turn<'_>, index: usize, result: Result<Metadata, Status>) {
+        let active = self.take(turn, index);
+        active.call.end_after(result, active.traffic);
+    }
+
+    /// Takes a call out of all books.
+    fn take(&mut self, turn: &mut Turn<'_>, index: usize) -> ActiveCall {
         let active = self.calls.remove(index);
         self.bound -= usize::from(active.call.is_bound);
         if let Some(timer) = active.deadline {
             turn.cancel_timer(timer);
         }
-        active.call.end_after(result, active.traffic);
+        active
     }
 
     /// A call that may be sent again: nothing of it was sent, or no server has processed it, for the first time.
@@ -444,11 +450,7 @@ impl Open {
         if !again {
             return None;
         }
-        let mut active = self.calls.remove(index);
-        self.bound -= usize::from(active.call.is_bound);
-        if let Some(timer) = active.deadline {
-            turn.cancel_timer(timer);
-        }
+        let mut active = self.take(turn, index);
         active.call.refused_before |= !active.unsent;
         active.call.begin_again();
         Some(active.call)
