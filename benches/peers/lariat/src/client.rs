@@ -18,13 +18,11 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::future::try_join;
-use futures_util::stream::FuturesUnordered;
 use lariat::{Channel, Engine, Status};
 
 use helloworld::{Chunk, DownloadRequest, GreeterClient, HelloRequest};
-use peer_timing::Run;
+use peer_timing::{Run, all};
 
 mod helloworld {
     lariat::include_proto!("helloworld");
@@ -91,16 +89,8 @@ async fn unary(clients: &[GreeterClient], in_flight: usize, calls: usize, size: 
             Ok::<(), Status>(())
         }
     };
-    if let ([client], 1) = (clients, in_flight) {
-        // `FuturesUnordered` has itself polled once more whenever it has polled all that it holds.
-        lane(client).await?;
-    } else {
-        let lanes = clients.iter().flat_map(|client| std::iter::repeat_n(client, in_flight));
-        let mut lanes: FuturesUnordered<_> = lanes.map(lane).collect();
-        while let Some(lane) = lanes.next().await {
-            lane?;
-        }
-    }
+    let lanes = clients.iter().flat_map(|client| std::iter::repeat_n(client, in_flight));
+    all(lanes.map(lane).collect()).await?;
     run.borrow_mut().report();
     Ok(())
 }

@@ -4,6 +4,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
 /// What was measured since its start.
 pub struct Run {
     kind: &'static str,
@@ -50,6 +53,22 @@ impl Run {
             quantile(0.99),
             quantile(0.999),
         );
+    }
+}
+
+/// Runs all of these beside each other, until one fails. A lone one runs by itself: `FuturesUnordered` has itself
+/// polled once more whenever it has polled all that it holds.
+pub async fn all<F: Future<Output = Result<(), E>>, E>(mut futures: Vec<F>) -> Result<(), E> {
+    if futures.len() > 1 {
+        let mut futures = FuturesUnordered::from_iter(futures);
+        while let Some(result) = futures.next().await {
+            result?;
+        }
+        return Ok(());
+    }
+    match futures.pop() {
+        Some(alone) => alone.await,
+        None => Ok(()),
     }
 }
 

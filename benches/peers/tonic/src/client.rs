@@ -9,15 +9,13 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::future::try_join;
-use futures_util::stream::FuturesUnordered;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use helloworld::greeter_client::GreeterClient;
 use helloworld::{Chunk, DownloadRequest, HelloRequest};
-use peer_timing::Run;
+use peer_timing::{Run, all};
 
 #[allow(missing_docs)]
 mod helloworld {
@@ -75,16 +73,8 @@ async fn unary(clients: &[Client], in_flight: usize, calls: usize, size: usize) 
             Ok::<(), Status>(())
         }
     };
-    if let ([client], 1) = (clients, in_flight) {
-        // `FuturesUnordered` has itself polled once more whenever it has polled all that it holds.
-        lane(client).await?;
-    } else {
-        let lanes = clients.iter().flat_map(|client| std::iter::repeat_n(client, in_flight));
-        let mut lanes: FuturesUnordered<_> = lanes.map(lane).collect();
-        while let Some(lane) = lanes.next().await {
-            lane?;
-        }
-    }
+    let lanes = clients.iter().flat_map(|client| std::iter::repeat_n(client, in_flight));
+    all(lanes.map(lane).collect()).await?;
     run.borrow_mut().report();
     Ok(())
 }
