@@ -6,7 +6,7 @@
 //! both sides. Without any, calls pay for a look at an empty option.
 //!
 //! It is called on the loops, between their work, or on the thread that makes a call, and must neither block nor panic:
-//! a panic costs the connection on which it happens.
+//! a panic costs the connection or the channel on which it happens.
 //!
 //! # What is told, and when
 //!
